@@ -1,0 +1,205 @@
+//! The executor: a compiled tape with memory, run operation by operation.
+
+use crate::kernels::conv::conv_work;
+use crate::kernels::gemm::{Work, WorkSize};
+use crate::kernels::map;
+use crate::kernels::math::Math;
+use crate::kernels::matmul::matmul_work;
+use crate::kernels::parallel::Scratch;
+use crate::kernels::{batch_norm, reduce};
+use crate::memory::{Memory, View, disjoint};
+use rayon::ThreadPool;
+use std::sync::Arc;
+use tape::{Clock, Compiled, Device, DeviceError, Node, Op, Options, Over, Program, T, Tape};
+
+/// Runs programs on cores, in f32 or f64.
+pub struct Cpu<R: Math> {
+    pool: Arc<ThreadPool>,
+    loaded: Option<Loaded<R>>,
+}
+
+/// A tape, ready to run.
+struct Loaded<R: Math> {
+    compiled: Compiled,
+    programs: Vec<Vec<Step>>,
+    memory: Memory<R>,
+    tools: Tools<R>,
+}
+
+/// One node with its operands looked up.
+pub(crate) struct Step {
+    pub node: Node,
+    pub ins: Vec<View>,
+    pub outs: Vec<View>,
+    /// First and last extent of the first result.
+    pub extents: [usize; 2],
+}
+
+/// What kernels work with besides their operands.
+pub(crate) struct Tools<R: Math> {
+    pub work: Work<R>,
+    pub registers: Scratch<R>,
+    pub partials: Vec<R>,
+    /// Number of ranks.
+    pub world: u32,
+}
+
+impl<R: Math> Cpu<R> {
+    /// An executor on the threads of a pool. Whoever calls it often should do so from inside the
+    /// pool (`pool.install`): entering it costs time and memory.
+    pub fn new(pool: Arc<ThreadPool>) -> Self {
+        Self { pool, loaded: None }
+    }
+
+    fn loaded(&mut self) -> Result<&mut Loaded<R>, DeviceError> {
+        let nothing = || DeviceError::Misuse("no tape is loaded".to_string());
+        self.loaded.as_mut().ok_or_else(nothing)
+    }
+}
+
+impl<R: Math> Loaded<R> {
+    fn view(&self, t: T, bytes: usize) -> Result<View, DeviceError> {
+        let label = || self.compiled.label(t);
+        let view = Memory::<R>::view(&self.compiled, t)
+            .ok_or_else(|| DeviceError::Misuse(format!("{} is used by no program", label())))?;
+        let tensor = self.compiled.tensor(t);
+        let expected = tensor.shape.len() * tensor.dtype.bytes(R::BYTES);
+        if bytes != expected {
+            let message = format!("{} has {expected} bytes, not {bytes}", label());
+            return Err(DeviceError::Misuse(message));
+        }
+        Ok(view)
+    }
+}
+
+impl<R: Math> Device for Cpu<R> {
+    fn load(&mut self, tape: &Tape, options: &Options) -> Result<(), DeviceError> {
+        let compiled = tape.compile(options);
+        let mut size = WorkSize::default();
+        let mut partials = 0;
+        let mut programs = Vec::with_capacity(compiled.programs.len());
+        for program in &compiled.programs {
+            let mut steps = Vec::with_capacity(program.nodes.len());
+            for node in program.nodes.iter().filter(|n| !n.op.is_view()) {
+                let step = Step::new(&compiled, node)?;
+                size = size.max(work_size(&compiled, node));
+                partials = partials.max(partials_size(&compiled, node));
+                steps.push(step);
+            }
+            programs.push(steps);
+        }
+        let threads = self.pool.current_num_threads();
+        let tools = Tools {
+            work: Work::new(threads, size),
+            registers: Scratch::new(threads, map::SCRATCH),
+            partials: vec![R::ZERO; partials],
+            world: tape.world() as u32,
+        };
+        self.loaded = Some(Loaded { memory: Memory::new(&compiled), compiled, programs, tools });
+        Ok(())
+    }
+
+    fn run(&mut self, program: Program, clock: &Clock) -> Result<(), DeviceError> {
+        let pool = Arc::clone(&self.pool);
+        let Loaded { compiled, programs, memory, tools } = self.loaded()?;
+        let steps = &programs[program.0];
+        pool.install(|| {
+            for step in steps {
+                crate::arms::run(step, memory, tools, clock);
+                if clock.check {
+                    check(compiled, program, step, memory)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn write(&mut self, t: T, bytes: &[u8]) -> Result<(), DeviceError> {
+        let loaded = self.loaded()?;
+        let view = loaded.view(t, bytes.len())?;
+        loaded.memory.take_bytes(view, bytes);
+        Ok(())
+    }
+
+    fn read(&mut self, t: T, into: &mut [u8]) -> Result<(), DeviceError> {
+        let loaded = self.loaded()?;
+        let view = loaded.view(t, into.len())?;
+        loaded.memory.to_bytes(view, into);
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let threads = self.pool.current_num_threads();
+        let isa = crate::kernels::isa::isa();
+        format!("{threads} cores, {isa:?}, f{}", 8 * R::BYTES)
+    }
+
+    fn real_bytes(&self) -> usize {
+        R::BYTES
+    }
+}
+
+impl Step {
+    fn new(compiled: &Compiled, node: &Node) -> Result<Self, DeviceError> {
+        let fail = |why: String| DeviceError::Failed(format!("{why}, recorded at {}", node.at));
+        let views = |of: &[T]| -> Result<Vec<View>, DeviceError> {
+            let missing = |t| fail(format!("{} has no place in memory", compiled.label(t)));
+            of.iter()
+                .map(|&t| Memory::<f32>::view(compiled, t).ok_or_else(|| missing(t)))
+                .collect()
+        };
+        let (ins, outs) = (views(&node.ins)?, views(&node.outs)?);
+        disjoint(node, &ins, &outs).map_err(fail)?;
+        let shape = compiled.tensor(node.outs[0]).shape;
+        let extents = [shape.rows(), shape.channels()];
+        Ok(Self { node: node.clone(), ins, outs, extents })
+    }
+}
+
+/// Scratch of the product behind a node.
+fn work_size(compiled: &Compiled, node: &Node) -> WorkSize {
+    match &node.op {
+        Op::Fprop(conv) | Op::Dgrad(conv) | Op::Wgrad { conv, .. } => conv_work(conv),
+        Op::Matmul { ta, .. } => {
+            let [m, n] = compiled.tensor(node.outs[0]).shape.matrix();
+            let [rows, columns] = compiled.tensor(node.ins[0]).shape.matrix();
+            matmul_work(m, n, if *ta { rows } else { columns })
+        }
+        _ => WorkSize::default(),
+    }
+}
+
+/// Scratch of the sums behind a node.
+fn partials_size(compiled: &Compiled, node: &Node) -> usize {
+    let shape = node.ins.first().map(|&t| compiled.tensor(t).shape);
+    let Some(shape) = shape else { return 0 };
+    let (len, c) = (shape.len(), shape.channels());
+    match &node.op {
+        Op::Sum(Over::All) => reduce::all_scratch(len),
+        Op::Sum(Over::Channel) => reduce::per_channel_scratch(len, c),
+        Op::Sum(Over::Sample) => reduce::per_sample_scratch(shape.rows(), len / shape.rows()),
+        Op::Moments | Op::NormalizeSums(_) => batch_norm::sums_scratch(len / c, c),
+        Op::Running { .. } => len / 2,
+        _ => 0,
+    }
+}
+
+/// Fails at the first result that is not finite.
+fn check<R: Math>(
+    compiled: &Compiled,
+    program: Program,
+    step: &Step,
+    memory: &Memory<R>,
+) -> Result<(), DeviceError> {
+    for (&t, &view) in step.node.outs.iter().zip(&step.outs) {
+        if !memory.read(view).iter().all(|x| x.is_finite()) {
+            return Err(DeviceError::NotFinite {
+                program: compiled.program(program).name.clone(),
+                op: compiled.print_operation(&step.node),
+                tensor: format!("{} {:?}", compiled.label(t), compiled.tensor(t).shape),
+                at: step.node.at.to_string(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! A matrix whose rows are windows of an image.
+
+use crate::kernels::gemm::Pack;
+use crate::kernels::real::Real;
+use std::ops::Range;
+use tape::Conv;
+
+/// The geometry of windows on images `[n, h, w, c]`: row `(n, i, j)` of the matrix is the window
+/// whose first pixel is `(i·step + top, j·step + left)`, with columns `(tap row, tap column, c)`.
+/// Outside of the image there are zeros.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub h: usize,
+    pub w: usize,
+    pub c: usize,
+    /// Windows of an image, down and across.
+    pub grid: (usize, usize),
+    pub step: usize,
+    pub top: isize,
+    pub left: isize,
+    /// Pixels of a window, down and across.
+    pub taps: (usize, usize),
+}
+
+/// A run of elements that are next to each other in the matrix and in the image.
+pub(super) struct Run {
+    /// Its row in the block.
+    pub row: usize,
+    /// Its columns in the block.
+    pub columns: Range<usize>,
+    /// Zeros before the elements that lie in the image.
+    pub before: usize,
+    /// Elements of the image.
+    pub image: Range<usize>,
+}
+
+impl Window {
+    /// The pixels that each feature of `g` is computed from.
+    pub fn of_features(g: &Conv) -> Self {
+        Self {
+            h: g.h,
+            w: g.w,
+            c: g.c,
+            grid: (g.p, g.q),
+            step: g.stride,
+            top: -(g.pad as isize),
+            left: -(g.pad as isize),
+            taps: (g.r, g.s),
+        }
+    }
+
+    /// Windows on these images.
+    pub fn on<R>(self, images: &[R]) -> Windows<'_, R> {
+        Windows {
+            geometry: self,
+            images,
+        }
+    }
+
+    /// Cuts the block `rows` × `columns` into runs, row by row.
+    #[inline(always)]
+    pub fn runs(&self, rows: Range<usize>, columns: Range<usize>, mut f: impl FnMut(Run)) {
+        let (down, across) = self.grid;
+        let tap = self.taps.1 * self.c; // elements of one row of a window
+        let taps = columns.start / tap..columns.end.div_ceil(tap);
+        let line = (self.w * self.c) as isize;
+        let mut j = rows.start % across;
+        let mut i = rows.start / across % down;
+        let mut n = rows.start / across / down;
+        for row in 0..rows.len() {
+            let x = (j as isize * self.step as isize + self.left) * self.c as isize;
+            let y = i as isize * self.step as isize + self.top;
+            for t in taps.clone() {
+                let from = columns.start.max(t * tap);
+                let to = columns.end.min((t + 1) * tap);
+                // Places in the line of the image, which may begin before it or end after it.
+                let (first, last) = (x + (from - t * tap) as isize, x + (to - t * tap) as isize);
+                let (inside, end) = (first.clamp(0, line), last.clamp(0, line));
+                let y = y + t as isize;
+                let image = match y >= 0 && y < self.h as isize && inside < end {
+                    true => {
+                        let start = (n * self.h + y as usize) * line as usize;
+                        start + inside as usize..start + end as usize
+                    }
+                    false => 0..0,
+                };
+                f(Run {
+                    row,
+                    columns: from - columns.start..to - columns.start,
+                    before: if image.is_empty() {
+                        0
+                    } else {
+                        (inside - first) as usize
+                    },
+                    image,
+                });
+            }
+            j += 1;
+            if j == across {
+                (i, j) = (i + 1, 0);
+            }
+            if i == down {
+                (n, i) = (n + 1, 0);
+            }
+        }
+    }
+}
+
+/// Windows on the images of a batch.
+pub(super) struct Windows<'a, R> {
+    geometry: Window,
+    images: &'a [R],
+}
+
+impl<R: Real> Pack<R> for Windows<'_, R> {
+    fn pack(&self, rows: Range<usize>, columns: Range<usize>, to: &mut [R], pitch: usize) {
+        self.geometry.runs(rows, columns, |run| {
+            let to = &mut to[run.row * pitch..][run.columns];
+            let from = &self.images[run.image];
+            if from.len() == to.len() {
+                to.copy_from_slice(from);
+            } else {
+                let (zeros, rest) = to.split_at_mut(run.before);
+                zeros.fill(R::ZERO);
+                let (inside, after) = rest.split_at_mut(from.len());
+                inside.copy_from_slice(from);
+                after.fill(R::ZERO);
+            }
+        });
+    }
+}

@@ -1,0 +1,85 @@
+//! The memory that products need beside their operands, allocated once.
+
+use crate::kernels::isa::{Isa, isa};
+use crate::kernels::parallel::Scratch;
+use crate::kernels::real::Real;
+use crate::kernels::tile::{BLOCK, PITCH, Tile};
+
+/// Elements of a packed block.
+const PACKED: usize = BLOCK * PITCH;
+/// Buffers begin on a cache line.
+const LINE: usize = 64;
+
+/// How much work space an operation needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkSize {
+    /// Elements that all threads share: packed weights, or partial sums.
+    pub shared: usize,
+}
+
+impl WorkSize {
+    /// Enough for either, used one after the other.
+    pub fn max(self, other: Self) -> Self {
+        let shared = self.shared.max(other.shared);
+        Self { shared }
+    }
+}
+
+/// Work space of convolutions and matrix products: of every thread its own blocks (under a
+/// megabyte in f32), and a shared part.
+pub struct Work<R> {
+    isa: Isa,
+    scratch: Scratch<R>,
+    shared: Vec<R>,
+}
+
+impl<R: Real> Work<R> {
+    /// For pools of at most `threads` threads.
+    pub fn new(threads: usize, size: WorkSize) -> Self {
+        Self::with_isa(threads, size, isa())
+    }
+
+    /// With the tiles of `isa`, which this machine must have.
+    pub(crate) fn with_isa(threads: usize, size: WorkSize, isa: Isa) -> Self {
+        let slack = LINE / R::BYTES;
+        Self {
+            isa,
+            scratch: Scratch::new(threads, 3 * PACKED + slack),
+            shared: vec![R::ZERO; size.shared + slack],
+        }
+    }
+
+    /// The register tiles to choose from.
+    pub(in crate::kernels) fn tiles(&self) -> &'static [Tile<R>] {
+        R::tiles(self.isa)
+    }
+
+    /// Blocks of the threads, and the shared part.
+    pub(in crate::kernels) fn parts(&mut self) -> (&Scratch<R>, &mut [R]) {
+        (&self.scratch, aligned(&mut self.shared))
+    }
+}
+
+/// The blocks of one thread.
+pub(in crate::kernels) struct Buffers<'a, R> {
+    /// Packed from A.
+    pub a: &'a mut [R],
+    /// Packed from B.
+    pub b: &'a mut [R],
+    /// Products that are not yet where they belong.
+    pub c: &'a mut [R],
+}
+
+impl<'a, R: Real> Buffers<'a, R> {
+    /// Cuts up the buffer of a thread.
+    pub fn new(buffer: &'a mut [R]) -> Self {
+        let (a, rest) = aligned(buffer).split_at_mut(PACKED);
+        let (b, c) = rest.split_at_mut(PACKED);
+        Self { a, b, c }
+    }
+}
+
+fn aligned<R>(buffer: &mut [R]) -> &mut [R] {
+    let skip = buffer.as_ptr().align_offset(LINE).min(buffer.len());
+    &mut buffer[skip..]
+}

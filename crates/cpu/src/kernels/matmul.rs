@@ -1,0 +1,61 @@
+//! Products of plain matrices.
+
+use super::gemm::{Matrix, Pack, Transposed, Work, WorkSize, gemm};
+use super::real::Real;
+use super::tile::{Layout, WIDEST};
+
+/// Work space of [`matmul`].
+pub fn matmul_work(_m: usize, n: usize, k: usize) -> WorkSize {
+    let shared = k * (n + WIDEST);
+    WorkSize { shared }
+}
+
+/// `C (+)= op(A) · op(B)` in row-major order: op(A) is m × k, op(B) is k × n, C is m × n.
+/// `a` holds op(A), or its transpose if `ta`; likewise `b`.
+///
+/// # Panics
+/// If a slice has another length than its matrix, or `work` is smaller than [`matmul_work`].
+pub fn matmul<R: Real>(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: &[R],
+    ta: bool,
+    b: &[R],
+    tb: bool,
+    c: &mut [R],
+    accumulate: bool,
+    work: &mut Work<R>,
+) {
+    assert_eq!(a.len(), m * k, "A is {m} × {k}");
+    assert_eq!(b.len(), k * n, "B is {k} × {n}");
+    assert_eq!(c.len(), m * n, "C is {m} × {n}");
+    let (layout, pitch) = if ta {
+        (Layout::Columns, m)
+    } else {
+        (Layout::Rows, k)
+    };
+    let a = Matrix { data: a, pitch };
+    let pitch = if tb { k } else { n };
+    let b = Matrix { data: b, pitch };
+    let transposed;
+    let b: &dyn Pack<R> = match tb {
+        true => {
+            transposed = Transposed(b);
+            &transposed
+        }
+        false => &b,
+    };
+    // SAFETY: rows of C follow each other.
+    unsafe {
+        gemm(
+            (m, n, k),
+            (layout, &a),
+            b,
+            c,
+            &|i, j| i * n + j,
+            accumulate,
+            work,
+        )
+    }
+}

@@ -1,0 +1,24 @@
+//! Pictures: sample grids, curves, densities.
+
+pub mod curves;
+pub mod density;
+pub mod font;
+pub mod grid;
+
+mod axis;
+mod canvas;
+
+use crate::aside;
+use image::{ImageFormat, RgbImage};
+use std::io::{self, Cursor};
+use std::path::Path;
+
+/// Saves a picture as PNG, to the side and renamed.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save(image: &RgbImage, path: &Path) -> io::Result<()> {
+    let mut png = Cursor::new(Vec::new());
+    image.write_to(&mut png, ImageFormat::Png).map_err(io::Error::other)?;
+    aside::write(path, png.get_ref())
+}

@@ -1,0 +1,133 @@
+//! From what was recorded to what is run: passes over the list, then a plan of memory.
+
+use crate::plan::Plan;
+use crate::tape::root;
+use crate::{Home, Kind, Node, Options, Program, Shape, T, Tape, Tensor, fuse};
+use std::collections::HashMap;
+
+/// A tape after fusion, with a place in memory for every tensor. What every executor starts from.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// All tensors; the index is that of [`T`].
+    pub tensors: Vec<Tensor>,
+    /// Programs, by [`Program`].
+    pub programs: Vec<Listing>,
+    /// Where tensors lie.
+    pub plan: Plan,
+}
+
+/// One program.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// Name.
+    pub name: String,
+    /// What is run, in this order.
+    pub nodes: Vec<Node>,
+}
+
+impl Tape {
+    /// Fuses operations and plans memory.
+    pub fn compile(&self, options: &Options) -> Compiled {
+        let inner = self.inner.borrow();
+        let mut tensors = inner.tensors.clone();
+        let mut programs = Vec::new();
+        for program in &inner.programs {
+            let mut nodes = program.nodes.clone();
+            remove_dead(&tensors, &mut nodes);
+            if !options.unfused {
+                fuse::norms(&tensors, &mut nodes);
+                fuse::maps(&tensors, &mut nodes);
+                fuse::sums_of_products(&mut tensors, &mut nodes);
+                remove_dead(&tensors, &mut nodes);
+            }
+            programs.push(Listing { name: program.name.clone(), nodes });
+        }
+        let plan = Plan::new(&tensors, &programs);
+        Compiled { tensors, programs, plan }
+    }
+}
+
+impl Compiled {
+    /// What is known of a tensor.
+    pub fn tensor(&self, t: T) -> &Tensor {
+        &self.tensors[t.index()]
+    }
+
+    /// A program.
+    pub fn program(&self, program: Program) -> &Listing {
+        &self.programs[program.0]
+    }
+
+    /// Extents of tensors.
+    pub fn shapes(&self, of: &[T]) -> Vec<Shape> {
+        of.iter().map(|&t| self.tensor(t).shape).collect()
+    }
+
+    /// Floating point operations of a node.
+    pub fn flops(&self, node: &Node) -> u64 {
+        node.op.flops(&self.shapes(&node.ins), &self.shapes(&node.outs))
+    }
+
+    /// Elements that a node reads and writes, each operand once; views move none.
+    pub fn traffic(&self, node: &Node) -> u64 {
+        if node.op.is_view() {
+            return 0;
+        }
+        let mut operands: Vec<T> = node.ins.iter().chain(&node.outs).copied().collect();
+        operands.sort_unstable();
+        operands.dedup();
+        operands.iter().map(|&t| self.tensor(t).shape.len() as u64).sum()
+    }
+
+    /// A name for a tensor: its own, or its number.
+    pub fn label(&self, t: T) -> String {
+        match &self.tensor(t).name {
+            Some(name) => name.clone(),
+            None => format!("%{}", t.0),
+        }
+    }
+
+    /// A number that is equal for equal programs: a checkpoint goes on only with the program that
+    /// wrote it, and all ranks must run the same one. FNV-1a over the printed programs.
+    pub fn hash(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for program in 0..self.programs.len() {
+            for byte in self.print(Program(program)).bytes() {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
+        }
+        hash
+    }
+}
+
+impl T {
+    /// Position in [`Compiled::tensors`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Removes nodes whose results nobody reads.
+fn remove_dead(tensors: &[Tensor], nodes: &mut Vec<Node>) {
+    let mut wanted: HashMap<T, ()> = HashMap::new();
+    let mut keep = vec![false; nodes.len()];
+    for (i, node) in nodes.iter().enumerate().rev() {
+        let lives = node.outs.iter().any(|&t| {
+            let (root, _) = root(tensors, t);
+            // A part of a flat buffer is wanted when the buffer is.
+            let part = matches!(tensors[t.index()].home, Home::Within { .. });
+            tensors[root.index()].kind != Kind::Temp
+                || wanted.contains_key(&t)
+                || (part && wanted.contains_key(&root))
+        });
+        if lives {
+            keep[i] = true;
+            for &t in &node.ins {
+                wanted.insert(t, ());
+                wanted.insert(root(tensors, t).0, ());
+            }
+        }
+    }
+    let mut keep = keep.into_iter();
+    nodes.retain(|_| keep.next().expect("one entry per node"));
+}

@@ -1,0 +1,75 @@
+//! The waist: what a device must be able to do.
+
+use crate::{Program, T, Tape};
+use std::fmt;
+
+/// What changes from run to run of a program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clock {
+    /// Seed of the run; a part of every draw's counter.
+    pub seed: u64,
+    /// A number that no two runs of training programs share; a part of every draw's counter.
+    pub tick: u64,
+    /// This rank. Row i of its batch is global sample i · world + rank.
+    pub rank: usize,
+    /// Values of [`Tape::scalars`], in order.
+    pub scalars: Vec<f64>,
+    /// Run operation by operation and fail at the first result that is not finite.
+    pub check: bool,
+}
+
+/// Choices made when a tape is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Leave the tape as it was recorded, without fusion: for tests of the fusion passes.
+    pub unfused: bool,
+}
+
+/// Runs programs. The device keeps state between runs; the host sees it through `write` and `read`.
+pub trait Device {
+    /// Plans, allocates, packs. All memory that a run needs is allocated here.
+    fn load(&mut self, tape: &Tape, options: &Options) -> Result<(), DeviceError>;
+    /// Runs a program, or puts it into a queue; does not wait.
+    fn run(&mut self, program: Program, clock: &Clock) -> Result<(), DeviceError>;
+    /// Writes a whole input or state tensor; copies before it returns.
+    fn write(&mut self, t: T, bytes: &[u8]) -> Result<(), DeviceError>;
+    /// Reads a whole output or state tensor; waits for everything in the queue.
+    fn read(&mut self, t: T, into: &mut [u8]) -> Result<(), DeviceError>;
+    /// The device in words, for reports.
+    fn describe(&self) -> String;
+    /// Bytes of one element of type [`crate::Dtype::Real`]: 4 or 8.
+    fn real_bytes(&self) -> usize;
+}
+
+/// Why a device could not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceError {
+    /// A tensor has a value that is not finite: found by a run with [`Clock::check`].
+    NotFinite {
+        /// Program.
+        program: String,
+        /// Operation, as it is printed.
+        op: String,
+        /// Tensor.
+        tensor: String,
+        /// The line that recorded it.
+        at: String,
+    },
+    /// The caller broke the interface: wrong size, unknown tensor, nothing loaded.
+    Misuse(String),
+    /// The machine refused.
+    Failed(String),
+}
+
+impl fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFinite { program, op, tensor, at } => {
+                write!(f, "program `{program}`: `{op}` recorded at {at}: {tensor} is not finite")
+            }
+            Self::Misuse(what) | Self::Failed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for DeviceError {}

@@ -1,0 +1,11 @@
+//! The pen: one method per operation, with its shape rule.
+
+mod linear;
+mod maxout;
+mod norm;
+mod pointwise;
+mod random;
+mod step;
+
+pub use linear::Window;
+pub use norm::{Norm, Statistics};

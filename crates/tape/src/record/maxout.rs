@@ -1,0 +1,28 @@
+//! Maxout (Goodfellow et al. 2013).
+
+use crate::op::Op;
+use crate::{T, Tape};
+
+impl Tape {
+    /// The maximum of each group of `pieces` adjacent columns: `[n, units · pieces] → [n, units]`.
+    #[track_caller]
+    pub fn maxout(&self, x: T, pieces: usize) -> T {
+        self.maxout_pick(x, x, pieces)
+    }
+
+    /// v where x is largest within each group.
+    #[track_caller]
+    pub(crate) fn maxout_pick(&self, v: T, x: T, pieces: usize) -> T {
+        let [n, columns] = self.shape(x).matrix();
+        assert!(
+            pieces > 0 && columns % pieces == 0 && self.shape(v) == self.shape(x),
+            "maxout: {columns} columns in groups of {pieces}"
+        );
+        self.push(Op::MaxoutPick { pieces }, &[v, x], [n, columns / pieces])
+    }
+
+    #[track_caller]
+    pub(crate) fn maxout_scatter(&self, dy: T, x: T, pieces: usize) -> T {
+        self.push(Op::MaxoutScatter { pieces }, &[dy, x], self.shape(x))
+    }
+}

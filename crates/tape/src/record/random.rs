@@ -1,0 +1,21 @@
+//! Noise and dropout: draws from counters, without a generator's state.
+
+use crate::op::{Law, Op, Owner};
+use crate::{Shape, T, Tape};
+
+impl Tape {
+    /// A batch of draws; row i of rank r belongs to global sample i · world + r.
+    #[track_caller]
+    pub fn noise(&self, law: Law, shape: impl Into<Shape>) -> T {
+        let stream = self.stream();
+        self.push(Op::Noise { law, stream, owner: Owner::Batch }, &[], shape)
+    }
+
+    /// Keeps each value with probability `keep`, times `scale`, and puts 0 for the others. `scale` is
+    /// usually 1/keep.
+    #[track_caller]
+    pub fn dropout(&self, x: T, keep: f64, scale: f64) -> T {
+        let stream = self.stream();
+        self.push(Op::Dropout { keep, scale, stream }, &[x], self.shape(x))
+    }
+}

@@ -1,0 +1,1 @@
+//! Algorithm 1, objectives, optimisers, EMA, checkpoints.

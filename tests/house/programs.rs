@@ -1,0 +1,151 @@
+//! Random programs: the memory plan never gives away what is still needed, and fusion changes
+//! nothing but the rounding.
+
+use proptest::prelude::*;
+use std::collections::HashMap;
+use tape::{Compiled, Dtype, Home, Init, Kind, Options, Over, Program, Space, T, Tape, Window};
+use tests::Bench;
+
+/// What to record next, and on which of the tensors that are there.
+#[derive(Clone, Debug)]
+struct Choice {
+    op: u8,
+    a: usize,
+    b: usize,
+}
+
+fn choices() -> impl Strategy<Value = Vec<Choice>> {
+    let choice = (0..16u8, 0..64usize, 0..64usize).prop_map(|(op, a, b)| Choice { op, a, b });
+    prop::collection::vec(choice, 1..24)
+}
+
+/// Rows and columns of every matrix in a random program; also four 2×2 images of 3 channels.
+const SHAPE: [usize; 2] = [4, 12];
+
+struct Recorded {
+    tape: Tape,
+    init: Program,
+    step: Program,
+    outputs: Vec<T>,
+}
+
+/// A forward pass made of the choices, its gradient, and an update.
+fn record(choices: &[Choice]) -> Recorded {
+    let tape = Tape::new(1);
+    let n = tape.network("n");
+    let square = tape.parameter(n, "square", [12, 12], Init::normal(0.3));
+    let filter = tape.parameter(n, "filter", [3, 3, 3, 3], Init::normal(0.3));
+    let bias = tape.parameter(n, "bias", [12], Init::normal(0.3));
+    let start = tape.parameter(n, "start", SHAPE, Init::normal(1.0));
+    let rate = tape.scalar("rate");
+    let velocity = tape.state("velocity", tape.shape(tape.flat(n)), Init::Constant(0.0));
+    let mut outputs = Vec::new();
+    let step = tape.record("step", |t| {
+        let mut there = vec![start];
+        for choice in choices {
+            let a = there[choice.a % there.len()];
+            let b = there[choice.b % there.len()];
+            let image = |x| t.reshape(x, [4, 2, 2, 3]);
+            let window = Window { kernel: 3, stride: 1, pad: 1 };
+            there.push(match choice.op {
+                0 => t.add(a, b),
+                1 => t.sub(a, b),
+                2 => t.mul(t.tanh(a), t.sigmoid(b)),
+                3 => t.leaky_relu(a, 0.2),
+                4 => t.affine(a, 0.5, 0.1),
+                5 => t.softplus(a),
+                6 => t.matmul(a, square),
+                7 => t.matmul_of(a, false, square, true),
+                8 => t.add_bias(a, bias),
+                9 => t.reshape(t.fprop(image(a), filter, window), SHAPE),
+                10 => t.reshape(t.dgrad(image(a), filter, window), SHAPE),
+                11 => t.spread(t.sum(a, Over::Sample), Over::Sample, SHAPE),
+                12 => t.tanh(t.spread(t.sum(a, Over::Channel), Over::Channel, SHAPE)),
+                13 => t.mul(a, t.tanh(t.sum(b, Over::All))),
+                14 => t.dropout(a, 0.7, 1.0 / 0.7),
+                _ => t.sqrt(t.affine(t.square(a), 1.0, 0.5)),
+            });
+        }
+        let last = *there.last().expect("something is recorded");
+        let loss = t.batch_mean(t.tanh(last));
+        let gradient = t.flat_gradient(n, loss);
+        t.commit(&[gradient]);
+        outputs.push(t.output("loss", t.affine(loss, 1.0, 0.0)));
+        outputs.push(t.output("gradient", t.affine(gradient, 1.0, 0.0)));
+        t.sgd(t.flat(n), velocity, gradient, rate, rate);
+    });
+    outputs.push(tape.flat(n));
+    let init = tape.record_init();
+    Recorded { tape, init, step, outputs }
+}
+
+/// Runs a program on memory cells that hold the name of what was written there last, and looks at
+/// every read whether it finds what it came for.
+fn overwritten(compiled: &Compiled, program: Program) -> Option<String> {
+    let root = |mut t: T| {
+        while let Home::Within { of, .. } = compiled.tensor(t).home {
+            t = of;
+        }
+        t
+    };
+    let mut cells: HashMap<usize, T> = HashMap::new();
+    for node in &compiled.program(program).nodes {
+        let cells_of = |t: T| {
+            let place = compiled.plan.place(t).expect("used tensors have a place");
+            let inside = place.space == Space::Arena;
+            let len = if inside { compiled.tensor(t).shape.len() } else { 0 };
+            place.offset..place.offset + len
+        };
+        for &t in &node.ins {
+            for cell in cells_of(t) {
+                if cells.get(&cell) != Some(&root(t)) {
+                    return Some(format!("{} reads {}", node.op.name(), compiled.label(t)));
+                }
+            }
+        }
+        for &t in &node.outs {
+            cells.extend(cells_of(t).map(|cell| (cell, root(t))));
+        }
+    }
+    None
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_overwritten_while_it_is_needed(choices in choices()) {
+        let Recorded { tape, step, .. } = record(&choices);
+        for unfused in [false, true] {
+            let compiled = tape.compile(&Options { unfused });
+            prop_assert_eq!(overwritten(&compiled, step), None);
+            for (i, tensor) in compiled.tensors.iter().enumerate() {
+                let temporary = tensor.kind == Kind::Temp && tensor.dtype == Dtype::Real;
+                let place = compiled.plan.place(tape.all()[i]);
+                if let (true, Some(place)) = (temporary, place) {
+                    prop_assert!(place.offset + tensor.shape.len() <= compiled.plan.arena
+                        || place.space == Space::State);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fusion_changes_rounding_alone(choices in choices()) {
+        let Recorded { tape, init, step, outputs } = record(&choices);
+        let run = |unfused| {
+            let mut bench = Bench::new(&tape, 8, 1, &Options { unfused });
+            bench.clock.scalars = vec![0.1];
+            bench.run(init);
+            for tick in 1..3 {
+                bench.clock.tick = tick;
+                bench.run(step);
+            }
+            outputs.iter().map(|&t| bench.read(t, tape.shape(t).len())).collect::<Vec<_>>()
+        };
+        for (fused, plain) in run(false).iter().zip(&run(true)) {
+            let norm = plain.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-6);
+            let off = fused.iter().zip(plain).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+            // Sums of a few hundred terms in f64, taken in another order.
+            prop_assert!(off / norm < 1e-11, "off by {}", off / norm);
+        }
+    }
+}

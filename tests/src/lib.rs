@@ -1,0 +1,6 @@
+//! What the tests of the house share.
+
+mod bench;
+pub mod gradient;
+
+pub use bench::Bench;
