@@ -144,8 +144,9 @@ proptest! {
         for (fused, plain) in run(false).iter().zip(&run(true)) {
             let norm = plain.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-6);
             let off = fused.iter().zip(plain).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
-            // Sums of a few hundred terms in f64, taken in another order.
-            prop_assert!(off / norm < 1e-11, "off by {}", off / norm);
+            // Rounding in f64, made larger where 1 − y² of a saturated tanh cancels. A wrong fusion is
+            // off by about one.
+            prop_assert!(off / norm < 1e-7, "off by {}", off / norm);
         }
     }
 }

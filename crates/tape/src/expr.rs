@@ -146,11 +146,11 @@ impl Expr {
             });
             register.push((steps.len() - 1) as u8);
         }
-        Expr { steps }.deduplicated()
+        Expr { steps }.simplified()
     }
 
-    /// The same function with equal steps computed once.
-    fn deduplicated(self) -> Expr {
+    /// The same function with constants folded, equal steps computed once and unused ones left out.
+    fn simplified(self) -> Expr {
         let mut steps: Vec<Step> = Vec::new();
         let mut register: Vec<u8> = Vec::new();
         for step in self.steps {
@@ -161,18 +161,18 @@ impl Expr {
                 }
                 other => other,
             };
-            let at = steps.iter().position(|s| *s == step).unwrap_or_else(|| {
+            let step = fold(step, &steps);
+            let known = match step {
+                Step::Unary(Unary::Affine { scale: 1.0, shift: 0.0 }, a) => Some(a as usize),
+                _ => steps.iter().position(|s| *s == step),
+            };
+            register.push(known.unwrap_or_else(|| {
                 steps.push(step);
                 steps.len() - 1
-            });
-            register.push(at as u8);
+            }) as u8);
         }
-        // The result must stay the last step, also when it was an earlier one all along.
-        let result = register[register.len() - 1] as usize;
-        if result + 1 != steps.len() {
-            steps.push(Step::Unary(Unary::Affine { scale: 1.0, shift: 0.0 }, result as u8));
-        }
-        Expr { steps }
+        let result = register[register.len() - 1];
+        Expr { steps: needed(&steps, result) }
     }
 
     /// The formula, with the operands named by `name`.
@@ -217,4 +217,65 @@ impl Expr {
         }
         text.pop().expect("an expression has steps")
     }
+}
+
+/// A step whose operands are constants or affine functions, written more simply.
+fn fold(step: Step, before: &[Step]) -> Step {
+    let constant = |r: u8| match before[r as usize] {
+        Step::Const(v) => Some(v),
+        _ => None,
+    };
+    let affine = |scale, shift, r| Step::Unary(Unary::Affine { scale, shift }, r);
+    let folded = match step {
+        Step::Binary(Binary::Mul, a, b) => match (constant(a), constant(b)) {
+            (_, Some(v)) => affine(v, 0.0, a),
+            (Some(v), _) => affine(v, 0.0, b),
+            _ => step,
+        },
+        Step::Binary(Binary::Add, a, b) => match (constant(a), constant(b)) {
+            (_, Some(v)) => affine(1.0, v, a),
+            (Some(v), _) => affine(1.0, v, b),
+            _ => step,
+        },
+        _ => step,
+    };
+    let Step::Unary(Unary::Affine { scale, shift }, a) = folded else { return folded };
+    match before[a as usize] {
+        Step::Const(v) => Step::Const(scale * v + shift),
+        Step::Unary(Unary::Affine { scale: s, shift: t }, inner) => {
+            affine(scale * s, scale * t + shift, inner)
+        }
+        _ => folded,
+    }
+}
+
+/// The steps that a result needs, with the result last.
+fn needed(steps: &[Step], result: u8) -> Vec<Step> {
+    let mut wanted = vec![false; steps.len()];
+    wanted[result as usize] = true;
+    for (i, step) in steps.iter().enumerate().rev() {
+        if !wanted[i] {
+            continue;
+        }
+        match *step {
+            Step::Unary(_, a) => wanted[a as usize] = true,
+            Step::Binary(_, a, b) => {
+                wanted[a as usize] = true;
+                wanted[b as usize] = true;
+            }
+            Step::Input(_) | Step::Const(_) => {}
+        }
+    }
+    let mut renamed = vec![0; steps.len()];
+    let mut kept = Vec::new();
+    for (i, step) in steps.iter().enumerate().filter(|(i, _)| wanted[*i]) {
+        let name = |r: u8| renamed[r as usize];
+        kept.push(match *step {
+            Step::Unary(f, a) => Step::Unary(f, name(a)),
+            Step::Binary(f, a, b) => Step::Binary(f, name(a), name(b)),
+            other => other,
+        });
+        renamed[i] = (kept.len() - 1) as u8;
+    }
+    kept
 }
