@@ -4,7 +4,9 @@ use crate::executor::{Step, Tools};
 use crate::kernels::map::Operand;
 use crate::kernels::math::Math;
 use crate::kernels::noise::Draw;
-use crate::kernels::{activation, batch_norm, conv, convert, dropout, map, matmul, maxout, noise, reduce, update};
+use crate::kernels::{
+    activation, batch_norm, conv, convert, dropout, map, matmul, maxout, noise, reduce, update,
+};
 use crate::memory::{Memory, View};
 use tape::{Act, Clock, Law, Op, Over, Owner};
 

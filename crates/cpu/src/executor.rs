@@ -144,9 +144,7 @@ impl Step {
         let fail = |why: String| DeviceError::Failed(format!("{why}, recorded at {}", node.at));
         let views = |of: &[T]| -> Result<Vec<View>, DeviceError> {
             let missing = |t| fail(format!("{} has no place in memory", compiled.label(t)));
-            of.iter()
-                .map(|&t| Memory::<f32>::view(compiled, t).ok_or_else(|| missing(t)))
-                .collect()
+            of.iter().map(|&t| Memory::<f32>::view(compiled, t).ok_or_else(|| missing(t))).collect()
         };
         let (ins, outs) = (views(&node.ins)?, views(&node.outs)?);
         disjoint(node, &ins, &outs).map_err(fail)?;

@@ -16,6 +16,8 @@ use crate::digest::Digesting;
 use crate::error::{Error, Result, io_error};
 use crate::gunzip;
 use crate::recipe::{FileEntry, Recipe, Source};
+use archive::Package;
+use tempfile::TempDir;
 use tool::Tools;
 
 /// The files of a recipe in a cache, all of them checked.
@@ -41,30 +43,36 @@ impl Fetched {
 /// # Errors
 /// A recipe that contradicts itself, a cache that cannot be written, or no source that delivers: that error
 /// lists what each source said and how to place the files by hand.
-pub fn fetch(recipe: &Recipe, cache: &Path, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Fetched> {
+pub fn fetch(
+    recipe: &Recipe,
+    cache: &Path,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<Fetched> {
     fetch_with(&Tools::default(), recipe, cache, progress)
 }
 
-fn fetch_with(tools: &Tools, recipe: &Recipe, cache: &Path, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Fetched> {
+fn fetch_with(
+    tools: &Tools,
+    recipe: &Recipe,
+    cache: &Path,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<Fetched> {
     recipe.check()?;
     fs::create_dir_all(cache).map_err(io_error(cache, "create"))?;
-    let mut fetch = Fetch { recipe, cache, tools, reasons: Vec::new(), progress };
-    let mut new = Vec::new();
+    let mut fetch = Fetch { recipe, cache, tools, new: Vec::new(), reasons: Vec::new(), progress };
 
-    let mut missing = fetch.missing()?;
+    let mut missing = fetch.look()?;
     for source in &recipe.sources {
         if missing.is_empty() {
             break;
         }
-        let staging = tempfile::Builder::new().prefix(".fetch-").tempdir_in(cache).map_err(io_error(cache, "write into"))?;
+        let staging = staging(cache)?;
         fetch.from(source, &missing, staging.path())?;
-        let still = fetch.missing_now(&missing);
-        new.extend(missing.into_iter().filter(|file| !still.contains(file)));
-        missing = still;
+        missing.retain(|name| !fetch.new.contains(name));
     }
     if missing.is_empty() {
         let files = recipe.files.keys().map(|name| (name.clone(), cache.join(name))).collect();
-        return Ok(Fetched { files, new });
+        return Ok(Fetched { files, new: fetch.new });
     }
     Err(Error::NoSource {
         recipe: recipe.name.clone(),
@@ -78,106 +86,132 @@ fn fetch_with(tools: &Tools, recipe: &Recipe, cache: &Path, progress: &mut dyn F
     })
 }
 
+/// A folder in the cache for what is not checked yet. It removes itself.
+fn staging(cache: &Path) -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix(".fetch-")
+        .tempdir_in(cache)
+        .map_err(io_error(cache, "write into"))
+}
+
 /// One call of [`fetch`].
 struct Fetch<'a> {
     recipe: &'a Recipe,
     cache: &'a Path,
     tools: &'a Tools,
+    /// Names of the files that were brought in.
+    new: Vec<String>,
     /// Why sources did not deliver.
     reasons: Vec<String>,
     progress: &'a mut dyn FnMut(&str, u64, u64),
 }
 
 impl Fetch<'_> {
-    /// Names of the files that are not in the cache, or not right.
-    fn missing(&mut self) -> Result<Vec<String>> {
+    /// Looks into the cache: takes what was placed there by hand, and returns the names of the files that
+    /// are not there or not right.
+    fn look(&mut self) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for (name, entry) in &self.recipe.files {
-            let path = self.cache.join(name);
-            let by_hand = self.cache.join(format!("{name}.gz"));
-            if path.is_file() {
-                match self.digest_of(&path, entry) {
-                    Ok(()) => continue,
-                    Err(reason) => self.reasons.push(format!("{}: {reason}", path.display())),
-                }
-            } else if by_hand.is_file() {
-                let opened = File::open(&by_hand).map_err(io_error(&by_hand, "open"))?;
-                let staging = tempfile::Builder::new().prefix(".fetch-").tempdir_in(self.cache).map_err(io_error(self.cache, "write into"))?;
-                match self.accept(name, opened, staging.path())? {
-                    Ok(()) => continue,
-                    Err(reason) => self.reasons.push(format!("{}: {reason}", by_hand.display())),
-                }
+            let plain = self.cache.join(name);
+            let gzipped = self.cache.join(format!("{name}.gz"));
+            let outcome = if plain.is_file() {
+                let file = open(&plain)?;
+                copy_checked(
+                    &mut BufReader::with_capacity(1 << 18, file),
+                    entry,
+                    &mut std::io::sink(),
+                )
+                .map_err(|reason| format!("{}: {reason}", plain.display()))
+            } else if gzipped.is_file() {
+                let staging = staging(self.cache)?;
+                self.accept(name, open(&gzipped)?, staging.path())?
+                    .map_err(|reason| format!("{}: {reason}", gzipped.display()))
+            } else {
+                Err(String::new())
+            };
+            if let Err(reason) = outcome {
+                missing.push(name.clone());
+                self.reasons.extend((!reason.is_empty()).then_some(reason));
             }
-            missing.push(name.clone());
         }
         Ok(missing)
     }
 
-    /// Those of `names` that no source has delivered yet. A file in the cache that was there but wrong is
-    /// replaced by the rename of a right one, so its presence says nothing: its length and digest do.
-    fn missing_now(&self, names: &[String]) -> Vec<String> {
-        let right = |name: &String| self.digest_of(&self.cache.join(name), &self.recipe.files[name]).is_ok();
-        names.iter().filter(|name| !right(name)).cloned().collect()
-    }
-
-    fn digest_of(&self, path: &Path, entry: &FileEntry) -> Result<(), String> {
-        let file = File::open(path).map_err(|e| e.to_string())?;
-        copy_checked(&mut BufReader::with_capacity(1 << 18, file), entry, &mut std::io::sink())
-    }
-
     /// Takes what `source` has of `names`. What it could not deliver becomes a reason.
     fn from(&mut self, source: &Source, names: &[String], staging: &Path) -> Result<()> {
-        tracing::info!(source = source.title(), files = names.len(), "fetching");
         let title = source.title();
-        let package = match source {
+        tracing::info!(source = title, files = names.len(), "fetching");
+        let progress = &mut *self.progress;
+        let mut arrived = |bytes| progress(&title, bytes, 0);
+        match source {
             Source::Https(https) => {
                 for name in names {
-                    let entry = &self.recipe.files[name];
-                    let url = https.at.replace("{file}", name);
-                    let limit = compressed_limit(entry.bytes);
-                    let got = self.tools.curl(&url, limit, staging, &mut |bytes| (self.progress)(name, bytes, entry.bytes));
-                    match got {
-                        Ok(path) => {
-                            let file = File::open(&path).map_err(io_error(&path, "open"))?;
-                            let outcome = self.accept(name, file, staging)?;
-                            self.note(&url, outcome);
-                        }
-                        Err(reason) => self.note(&url, Err(reason)),
+                    // Where one file cannot be had, asking for the others would only cost time.
+                    if !self.download(&https.at, name, staging)? {
+                        break;
                     }
                 }
-                return Ok(());
+                Ok(())
             }
-            Source::Apt(apt) => self.tools.apt(&apt.package, self.cache, staging, &mut |bytes| (self.progress)(&title, bytes, 0)),
-            Source::Npm(npm) => self.tools.npm(&npm.package, staging, &mut |bytes| (self.progress)(&title, bytes, 0)),
-        };
-        let package = match package {
-            Ok(package) => package,
-            Err(reason) => {
-                self.note(&title, Err(reason));
-                return Ok(());
+            Source::Apt(apt) => {
+                let package = self.tools.apt(&apt.package, self.cache, staging, &mut arrived);
+                self.pick(&title, package, &apt.at, names, staging)
             }
+            Source::Npm(npm) => {
+                let package = self.tools.npm(&npm.package, staging, &mut arrived);
+                self.pick(&title, package, &npm.at, names, staging)
+            }
+        }
+    }
+
+    /// Takes one file from an address. False if nothing could be had there at all.
+    fn download(&mut self, at: &str, name: &str, staging: &Path) -> Result<bool> {
+        let bytes = self.recipe.files[name].bytes;
+        let url = at.replace("{file}", name);
+        let progress = &mut *self.progress;
+        let got = self
+            .tools
+            .curl(&url, compressed_limit(bytes), staging, &mut |done| progress(name, done, bytes));
+        let reached = got.is_ok();
+        let outcome = match got {
+            Ok(path) => self.accept(name, open(&path)?, staging)?,
+            Err(reason) => Err(reason),
         };
-        let (Source::Apt(crate::recipe::Apt { at, .. }) | Source::Npm(crate::recipe::Npm { at, .. })) = source else { return Ok(()) };
-        let wanted: BTreeMap<String, String> = names.iter().map(|name| (at.replace("{file}", name), name.clone())).collect();
-        let mut seen = Vec::new();
+        self.note(&url, outcome);
+        Ok(reached)
+    }
+
+    /// Takes the files called `names` from a package, where they lie `at` a path.
+    fn pick(
+        &mut self,
+        title: &str,
+        package: Result<Package, String>,
+        at: &str,
+        names: &[String],
+        staging: &Path,
+    ) -> Result<()> {
+        let mut wanted: BTreeMap<String, &String> =
+            names.iter().map(|name| (at.replace("{file}", name), name)).collect();
         let mut failed = None;
-        let read = archive::members(package, &mut |member, content| {
-            let Some(name) = wanted.get(member) else { return true };
-            seen.push(name.clone());
-            match self.accept(name, content, staging) {
-                Ok(outcome) => self.note(&format!("{title}: {member}"), outcome),
-                Err(error) => failed = Some(error),
-            }
-            failed.is_none() && seen.len() < wanted.len()
+        let read = package.and_then(|package| {
+            archive::members(&package, &mut |member, content| {
+                if let Some(name) = wanted.remove(member) {
+                    match self.accept(name, content, staging) {
+                        Ok(outcome) => self.note(&format!("{title}: {member}"), outcome),
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                failed.is_none() && !wanted.is_empty()
+            })
         });
         if let Some(error) = failed {
             return Err(error);
         }
-        self.note(&title, read);
-        for (member, name) in &wanted {
-            if !seen.contains(name) {
-                self.note(&title, Err(format!("it holds no plain file {member}")));
-            }
+        match read {
+            Ok(()) => wanted.keys().for_each(|member| {
+                self.note(title, Err(format!("it holds no plain file {member}")))
+            }),
+            Err(reason) => self.note(title, Err(reason)),
         }
         Ok(())
     }
@@ -191,20 +225,32 @@ impl Fetch<'_> {
 
     /// Uncompresses `content`, checks it, and gives it its name in the cache. The outer error is the
     /// cache's, the inner one the content's.
-    fn accept(&mut self, name: &str, content: impl Read, staging: &Path) -> Result<Result<(), String>> {
+    fn accept(
+        &mut self,
+        name: &str,
+        content: impl Read,
+        staging: &Path,
+    ) -> Result<Result<(), String>> {
         let entry = &self.recipe.files[name];
         let path = staging.join(format!("{name}.checked"));
         let mut out = File::create(&path).map_err(io_error(&path, "create"))?;
         let plain = gunzip::plain(BufReader::with_capacity(1 << 18, content));
-        let copied = plain.map_err(|e| e.to_string()).and_then(|mut plain| copy_checked(&mut plain, entry, &mut out));
+        let copied = plain
+            .map_err(|e| e.to_string())
+            .and_then(|mut plain| copy_checked(&mut plain, entry, &mut out));
         if copied.is_err() {
             return Ok(copied);
         }
         out.sync_all().map_err(io_error(&path, "sync"))?;
         publish(&path, &self.cache.join(name))?;
         (self.progress)(name, entry.bytes, entry.bytes);
+        self.new.push(name.to_owned());
         Ok(Ok(()))
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(io_error(path, "open"))
 }
 
 /// Copies `from` to `to` and checks it on the way; never writes more than one byte too many.
@@ -226,3 +272,7 @@ fn copy_checked(from: &mut dyn Read, entry: &FileEntry, to: &mut dyn Write) -> R
 fn compressed_limit(bytes: u64) -> u64 {
     bytes.saturating_add(bytes / 256).saturating_add(1 << 16)
 }
+
+#[cfg(test)]
+#[path = "fetch/tests.rs"]
+mod tests;

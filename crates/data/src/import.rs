@@ -40,6 +40,7 @@ pub fn recipe(
         let manifest = match recipe.importer {
             Importer::Idx => idx(
                 &Idx {
+                    image: Some(recipe.image),
                     classes: recipe.classes.clone(),
                     ..Idx::new(&recipe.name, split, path(&files.images)?, path(&files.labels)?)
                 },

@@ -38,7 +38,10 @@ pub fn inspect(dir: &Path) -> Result<Summary> {
     }
     let n = (shards.len() * h * w) as f64;
     let mean: Vec<f64> = sums.iter().map(|&(sum, _)| sum as f64 / n).collect();
-    let std = sums.iter().zip(&mean).map(|(&(_, squares), m)| (squares as f64 / n - m * m).max(0.0).sqrt());
+    let std = sums
+        .iter()
+        .zip(&mean)
+        .map(|(&(_, squares), m)| (squares as f64 / n - m * m).max(0.0).sqrt());
     Ok(Summary {
         bytes: shards.manifest().shards.iter().map(|s| s.bytes).sum(),
         std: std.collect(),

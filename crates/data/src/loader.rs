@@ -67,14 +67,21 @@ impl Loader {
     /// A batch of nothing, a batch that the ranks cannot share equally, a rank outside the world, padding that
     /// makes the batch too large for memory to address, no thread to be had.
     pub fn new(shards: Arc<Shards>, options: Options) -> Result<Loader> {
-        let Options { batch, rank, world, pad, .. } = options;
+        let Options { batch, rank, world, pad, start, .. } = options;
         if batch == 0 || world == 0 || !batch.is_multiple_of(world) {
             return Err(Error::Options(format!(
                 "found a batch of {batch} for {world} ranks, expected a positive multiple of the number of ranks"
             )));
         }
         if rank >= world {
-            return Err(Error::Options(format!("found rank {rank}, expected less than {world}, the number of ranks")));
+            return Err(Error::Options(format!(
+                "found rank {rank}, expected less than {world}, the number of ranks"
+            )));
+        }
+        if start > u64::MAX / 2 {
+            return Err(Error::Options(format!(
+                "found start {start}, expected a position that a loader has reported"
+            )));
         }
         let [h, w, c] = shards.shape();
         let padded = |side: usize| pad.checked_mul(2).and_then(|p| p.checked_add(side));
@@ -111,13 +118,20 @@ impl Loader {
     /// # Errors
     /// `into` of another length (nothing is consumed), or what has ended the thread: a record batch whose
     /// checksum is wrong, a panic. The stream stays ended.
-    #[allow(clippy::should_implement_trait, reason = "a batch is lent, not returned, and the stream has no end")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a batch is lent, not returned, and the stream has no end"
+    )]
     pub fn next(&mut self, into: &mut [u8]) -> Result<()> {
         if let Some(reason) = &self.stopped {
             return Err(Error::Stopped(reason.clone()));
         }
         if into.len() != self.bytes {
-            return Err(Error::Options(format!("found a buffer of {} bytes, expected {}", into.len(), self.bytes)));
+            return Err(Error::Options(format!(
+                "found a buffer of {} bytes, expected {}",
+                into.len(),
+                self.bytes
+            )));
         }
         let asked = Instant::now();
         let received = self.full.as_ref().and_then(|full| full.recv().ok());
@@ -199,8 +213,7 @@ impl Filler {
             } else {
                 return;
             };
-            let filled = catch_unwind(AssertUnwindSafe(|| self.fill(position, buffer)))
-                .unwrap_or_else(|panic| Err(Error::Stopped(format!("panicked: {}", words(&*panic)))));
+            let filled = caught(|| self.fill(position, buffer));
             let failed = filled.is_err();
             if full.send(filled).is_err() || failed {
                 return;
@@ -250,8 +263,28 @@ fn place(image: &[u8], [h, w, c]: [usize; 3], pad: usize, mirror: bool, out: &mu
     }
 }
 
-/// The message of a panic.
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.map(String::from).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+/// Turns a panic of `work` into an error with its message.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Error::Stopped(format!(
+            "it panicked: {}",
+            text.as_deref().unwrap_or("without a message")
+        )))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_words() {
+        let error = caught(|| -> Result<()> { panic!("no {} left", "paper") }).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "loader: the background thread has stopped: it panicked: no paper left"
+        );
+    }
 }

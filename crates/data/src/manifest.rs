@@ -84,9 +84,13 @@ impl Manifest {
     pub fn read(dir: &Path) -> Result<Manifest> {
         let path = dir.join(FILE);
         let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
-            ErrorKind::NotFound if !dir.is_dir() => {
-                bad(dir, "data set", "no such folder", format!("a folder with {FILE}"), import(guess(dir)))
-            }
+            ErrorKind::NotFound if !dir.is_dir() => bad(
+                dir,
+                "data set",
+                "no such folder",
+                format!("a folder with {FILE}"),
+                import(guess(dir)),
+            ),
             ErrorKind::NotFound => {
                 bad(dir, FILE, "no such file", "the manifest of a data set", import(guess(dir)))
             }
@@ -114,8 +118,8 @@ impl Manifest {
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
         let path = dir.join(FILE);
         self.check(&path)?;
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|e| io_error(&path, "encode")(e.into()))?;
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|e| io_error(&path, "encode")(e.into()))?;
         text.push(b'\n');
         write_synced(&path, &text)
     }
@@ -139,7 +143,11 @@ impl Manifest {
         }
         let pixels = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if !pixels.is_some_and(|n| (1..=i32::MAX as usize).contains(&n)) {
-            return wrong("shape", format!("{:?}", self.shape), "positive [height, width, channels]".into());
+            return wrong(
+                "shape",
+                format!("{:?}", self.shape),
+                "positive [height, width, channels]".into(),
+            );
         }
         if self.rows_per_batch == 0
             || self.rows_per_shard == 0
@@ -153,24 +161,44 @@ impl Manifest {
         }
         let shards = self.rows.div_ceil(self.rows_per_shard);
         if self.shards.len() != shards {
-            return wrong("shards", self.shards.len().to_string(), format!("{shards} for {} rows", self.rows));
+            return wrong(
+                "shards",
+                self.shards.len().to_string(),
+                format!("{shards} for {} rows", self.rows),
+            );
         }
         for (k, shard) in self.shards.iter().enumerate() {
             let rows = self.rows_per_shard.min(self.rows - k * self.rows_per_shard);
             if shard.rows != rows {
-                return wrong(&format!("shards[{k}].rows"), shard.rows.to_string(), rows.to_string());
+                return wrong(
+                    &format!("shards[{k}].rows"),
+                    shard.rows.to_string(),
+                    rows.to_string(),
+                );
             }
             let batches = rows.div_ceil(self.rows_per_batch);
             if shard.crc32.len() != batches {
-                return wrong(&format!("shards[{k}].crc32"), shard.crc32.len().to_string(), format!("{batches} checksums"));
+                return wrong(
+                    &format!("shards[{k}].crc32"),
+                    shard.crc32.len().to_string(),
+                    format!("{batches} checksums"),
+                );
             }
             if shard.file.is_empty() || shard.file.contains(['/', '\\']) {
-                return wrong(&format!("shards[{k}].file"), format!("{:?}", shard.file), "a name without a folder".into());
+                return wrong(
+                    &format!("shards[{k}].file"),
+                    format!("{:?}", shard.file),
+                    "a name without a folder".into(),
+                );
             }
         }
         let counted: usize = self.class_counts.iter().sum();
         if counted != self.rows {
-            return wrong("class_counts", format!("a sum of {counted}"), format!("{} rows", self.rows));
+            return wrong(
+                "class_counts",
+                format!("a sum of {counted}"),
+                format!("{} rows", self.rows),
+            );
         }
         Ok(())
     }

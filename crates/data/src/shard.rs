@@ -40,23 +40,27 @@ impl Mapped {
 
     fn parse(bytes: Buffer) -> Result<Mapped, (String, &'static str)> {
         let arrow = "the footer of an Arrow IPC file";
-        let trailer = bytes.len().checked_sub(TRAILER).ok_or((format!("{} bytes", bytes.len()), arrow))?;
+        let trailer =
+            bytes.len().checked_sub(TRAILER).ok_or((format!("{} bytes", bytes.len()), arrow))?;
         let mut last = [0; TRAILER];
         last.copy_from_slice(&bytes[trailer..]);
         let length = read_footer_length(last).map_err(|e| (e.to_string(), arrow))?;
-        let start = trailer.checked_sub(length).ok_or((format!("a length of {length} bytes"), arrow))?;
+        let start =
+            trailer.checked_sub(length).ok_or((format!("a length of {length} bytes"), arrow))?;
         let footer = root_as_footer(&bytes[start..trailer]).map_err(|e| (e.to_string(), arrow))?;
         let schema = footer.schema().ok_or(("no schema".to_string(), arrow))?;
         let schema = Arc::new(try_fb_to_schema(schema).map_err(|e| (e.to_string(), arrow))?);
         let blocks: Vec<Block> = footer.recordBatches().iter().flatten().copied().collect();
         for block in &blocks {
-            let ends = extent(block).and_then(|(offset, head, body)| offset.checked_add(head)?.checked_add(body));
-            if !ends.is_some_and(|end| end <= start) {
+            let ends = extent(block)
+                .and_then(|(offset, head, body)| offset.checked_add(head)?.checked_add(body));
+            if ends.is_none_or(|end| end > start) {
                 return Err((format!("{block:?}"), "record batches that lie before the footer"));
             }
         }
         // An array that is not aligned would be copied silently; it is an error instead.
-        let decoder = FileDecoder::new(schema.clone(), footer.version()).with_require_alignment(true);
+        let decoder =
+            FileDecoder::new(schema.clone(), footer.version()).with_require_alignment(true);
         Ok(Mapped { bytes, blocks, schema, decoder })
     }
 
@@ -104,7 +108,8 @@ impl Shard {
             _ => io_error(&path, "read")(source),
         })?;
         if length.len() != entry.bytes {
-            let (found, expected) = (format!("{} bytes", length.len()), format!("{} bytes", entry.bytes));
+            let (found, expected) =
+                (format!("{} bytes", length.len()), format!("{} bytes", entry.bytes));
             return Err(bad(&path, "length", found, expected, manifest.again()));
         }
         let mapped = Mapped::open(&path, &manifest.again())?;
@@ -144,7 +149,8 @@ impl Shard {
             let fix = crate::manifest::import(&self.name);
             bad(&self.path, format!("record batch {b}"), found, expected, fix)
         };
-        let decoded = self.mapped.decoder.read_record_batch(&self.mapped.blocks[b], &self.mapped.block(b));
+        let decoded =
+            self.mapped.decoder.read_record_batch(&self.mapped.blocks[b], &self.mapped.block(b));
         let batch: RecordBatch = decoded
             .map_err(|e| wrong(e.to_string(), "a record batch".into()))?
             .ok_or_else(|| wrong("an empty message".into(), "a record batch".into()))?;

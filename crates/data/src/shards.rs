@@ -106,7 +106,11 @@ mod tests {
     fn images_lie_in_the_map() {
         let home = tempfile::tempdir().unwrap();
         let out = home.path().join("set/train");
-        let about = Description { rows_per_shard: 8, rows_per_batch: 4, ..Description::new("set", "train", "test", [3, 5, 1]) };
+        let about = Description {
+            rows_per_shard: 8,
+            rows_per_batch: 4,
+            ..Description::new("set", "train", "test", [3, 5, 1])
+        };
         let mut writer = Writer::create(&out, about).unwrap();
         for i in 0..21u8 {
             writer.push(&[i; 15], i32::from(i % 3), &i.to_string()).unwrap();

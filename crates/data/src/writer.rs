@@ -83,16 +83,38 @@ impl Writer {
         if fs::symlink_metadata(out).is_ok() {
             return Err(Error::Exists(out.to_owned()));
         }
-        if about.rows_per_batch == 0 || about.rows_per_shard == 0 || !about.rows_per_shard.is_multiple_of(about.rows_per_batch) {
-            let found = format!("{} rows in shards, {} in record batches", about.rows_per_shard, about.rows_per_batch);
-            return Err(bad(out, "layout", found, "a positive multiple of a positive number", "choose, say, 8192 and 256"));
+        if about.rows_per_batch == 0
+            || about.rows_per_shard == 0
+            || !about.rows_per_shard.is_multiple_of(about.rows_per_batch)
+        {
+            let found = format!(
+                "{} rows in shards, {} in record batches",
+                about.rows_per_shard, about.rows_per_batch
+            );
+            return Err(bad(
+                out,
+                "layout",
+                found,
+                "a positive multiple of a positive number",
+                "choose, say, 8192 and 256",
+            ));
         }
-        let schema = schema(about.shape).filter(|_| !about.shape.contains(&0)).ok_or_else(|| {
-            bad(out, "shape", format!("{:?}", about.shape), "positive sizes below 2 GiB", "check the original files")
-        })?;
+        let schema =
+            schema(about.shape).filter(|_| !about.shape.contains(&0)).ok_or_else(|| {
+                bad(
+                    out,
+                    "shape",
+                    format!("{:?}", about.shape),
+                    "positive sizes below 2 GiB",
+                    "check the original files",
+                )
+            })?;
         let parent = parent(out);
         fs::create_dir_all(parent).map_err(io_error(parent, "create"))?;
-        let staging = tempfile::Builder::new().prefix(".import-").tempdir_in(parent).map_err(io_error(parent, "write into"))?;
+        let staging = tempfile::Builder::new()
+            .prefix(".import-")
+            .tempdir_in(parent)
+            .map_err(io_error(parent, "write into"))?;
         // A folder in the folder: the outer one is private by design, the inner one has the user's permissions.
         let folder = staging.path().join("split");
         fs::create_dir(&folder).map_err(io_error(&folder, "create"))?;
@@ -133,13 +155,22 @@ impl Writer {
         let m = &mut self.manifest;
         let place = || format!("image {key}");
         if image.len() != m.image_bytes() {
-            let (found, expected) = (format!("{} bytes", image.len()), format!("{} for {:?}", m.image_bytes(), m.shape));
+            let (found, expected) = (
+                format!("{} bytes", image.len()),
+                format!("{} for {:?}", m.image_bytes(), m.shape),
+            );
             return Err(bad(&self.out, place(), found, expected, "check the original files"));
         }
         // Without names the classes are counted as they come; the bound keeps a stray label from costing memory.
         let classes = if m.classes.is_empty() { 1 << 20 } else { m.classes.len() };
         let class = usize::try_from(label).ok().filter(|&c| c < classes).ok_or_else(|| {
-            bad(&self.out, place(), format!("label {label}"), format!("0 to {}", classes - 1), "check the original files and `classes` of the recipe")
+            bad(
+                &self.out,
+                place(),
+                format!("label {label}"),
+                format!("0 to {}", classes - 1),
+                "check the original files and `classes` of the recipe",
+            )
         })?;
         if class >= m.class_counts.len() {
             m.class_counts.resize(class + 1, 0);
@@ -185,7 +216,9 @@ impl Writer {
             let file = File::create_new(&path).map_err(io_error(&path, "create"))?;
             let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5);
             let writer = options
-                .and_then(|o| FileWriter::try_new_with_options(BufWriter::new(file), &self.schema, o))
+                .and_then(|o| {
+                    FileWriter::try_new_with_options(BufWriter::new(file), &self.schema, o)
+                })
                 .map_err(arrow_error(&path))?;
             self.shard = Some(writer);
         }
@@ -202,7 +235,10 @@ impl Writer {
         let images = FixedSizeListArray::try_new(item(), bytes as i32, Arc::new(pixels), None)?;
         let labels = Int32Array::from(std::mem::take(&mut self.labels));
         let keys = self.keys.finish();
-        RecordBatch::try_new(self.schema.clone(), vec![Arc::new(images), Arc::new(labels), Arc::new(keys)])
+        RecordBatch::try_new(
+            self.schema.clone(),
+            vec![Arc::new(images), Arc::new(labels), Arc::new(keys)],
+        )
     }
 
     /// Closes the shard, syncs it, and reads it back for its checksums.

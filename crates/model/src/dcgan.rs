@@ -112,21 +112,9 @@ impl Dcgan {
         positive("init", self.init)?;
         let advice = "set it to the side of the samples, or pad them (`data.images.pad`)";
         let sizes = format!("{h}, since the samples are {h}×{w}");
-        Problem::unless(
-            [h, w] == [self.image; 2],
-            "image",
-            self.image,
-            sizes,
-            advice,
-        )?;
+        Problem::unless([h, w] == [self.image; 2], "image", self.image, sizes, advice)?;
         let channels = format!("{c}, since the samples have {c} channels");
-        Problem::unless(
-            c == self.channels,
-            "channels",
-            self.channels,
-            channels,
-            "change it",
-        )
+        Problem::unless(c == self.channels, "channels", self.channels, channels, "change it")
     }
 
     /// Features at the innermost side: the width doubles with each halving of the image.
@@ -218,11 +206,7 @@ impl Networks {
 
         Self {
             // Kernel 4 with one zero before the image, or 5 with two: both halve a side exactly.
-            window: Window {
-                kernel: k,
-                stride: 2,
-                pad: k - 3,
-            },
+            window: Window { kernel: k, stride: 2, pad: k - 3 },
             slope: model.slope,
             innermost,
             project,

@@ -42,6 +42,15 @@ impl Model {
         }
     }
 
+    /// Height, width and channels of the only samples that these networks take, if they are bound to
+    /// any.
+    pub fn sample(&self) -> Option<[usize; 3]> {
+        match self {
+            Self::Goodfellow(_) => None,
+            Self::Dcgan(model) => Some([model.image, model.image, model.channels]),
+        }
+    }
+
     /// Coordinates of z.
     pub fn latent(&self) -> usize {
         match self {
@@ -95,13 +104,7 @@ impl Gan {
             }
             Model::Dcgan(model) => Networks::Dcgan(dcgan::Networks::new(t, model, g, d)),
         };
-        Self {
-            g,
-            d,
-            model: model.clone(),
-            sample,
-            networks,
-        }
+        Self { g, d, model: model.clone(), sample, networks }
     }
 
     /// z `[rows, latent]`, drawn anew at every run of the program.

@@ -80,13 +80,7 @@ impl Default for ReluGenerator {
 
 impl Default for MaxoutDiscriminator {
     fn default() -> Self {
-        Self {
-            maxout: vec![240, 240],
-            pieces: 5,
-            keep_input: 0.8,
-            keep_hidden: 0.5,
-            init: 0.005,
-        }
+        Self { maxout: vec![240, 240], pieces: 5, keep_input: 0.8, keep_hidden: 0.5, init: 0.005 }
     }
 }
 
@@ -111,13 +105,7 @@ impl Goodfellow {
         };
         let keep = |key: &str, x: f64| {
             let expected = "a probability above 0, at most 1";
-            Problem::unless(
-                x > 0.0 && x <= 1.0,
-                key,
-                x,
-                expected,
-                "use 1 for no dropout",
-            )
+            Problem::unless(x > 0.0 && x <= 1.0, key, x, expected, "use 1 for no dropout")
         };
         units("generator.latent", g.latent)?;
         positive("generator.range", g.range)?;
@@ -236,11 +224,7 @@ impl Networks {
         // A finished network is asked without dropout.
         let training = statistics != Statistics::Running;
         let dropout = |x: T, keep: f64| {
-            if keep < 1.0 && training {
-                t.dropout(x, keep, 1.0 / keep)
-            } else {
-                x
-            }
+            if keep < 1.0 && training { t.dropout(x, keep, 1.0 / keep) } else { x }
         };
         let [h, w, c] = self.sample;
         let mut x = t.reshape(x, [t.shape(x).rows(), h * w * c]);

@@ -17,14 +17,8 @@ impl Noise {
     /// Uniform on [−range, range), or normal with standard deviation `range`.
     pub(crate) fn law(self, range: f64) -> Law {
         match self {
-            Self::Uniform => Law::Uniform {
-                low: -range,
-                high: range,
-            },
-            Self::Normal => Law::Normal {
-                mean: 0.0,
-                std: range,
-            },
+            Self::Uniform => Law::Uniform { low: -range, high: range },
+            Self::Normal => Law::Normal { mean: 0.0, std: range },
         }
     }
 }

@@ -48,12 +48,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key,
-            found,
-            expected,
-            fix,
-        } = self;
+        let Self { key, found, expected, fix } = self;
         write!(f, "`{key}`: found {found}, expected {expected}; {fix}")
     }
 }

@@ -42,11 +42,7 @@ fn goodfellow_serves_numbers() {
 /// `sum(p.numel() for p in netG.parameters())` of pytorch/examples `dcgan/main.py`, and netD's.
 #[test]
 fn dcgan_has_the_sizes_of_the_pytorch_example() {
-    let model = Model::Dcgan(Dcgan {
-        width: 64,
-        kernel: 4,
-        ..Dcgan::default()
-    });
+    let model = Model::Dcgan(Dcgan { width: 64, kernel: 4, ..Dcgan::default() });
     assert_eq!(sizes(model, [64, 64, 3]), [3_576_704, 2_765_568]);
 }
 
@@ -112,16 +108,9 @@ fn norms_stand_where_the_paper_has_them() {
     let gan = Gan::new(&t, &Model::Dcgan(Dcgan::default()), [64, 64, 3]);
     let names = |network| -> Vec<String> {
         let all = t.parameters(network);
-        all.iter()
-            .filter_map(|&p| t.tensor(p).name.clone())
-            .collect()
+        all.iter().filter_map(|&p| t.tensor(p).name.clone()).collect()
     };
-    let gains = |network| {
-        names(network)
-            .iter()
-            .filter(|n| n.ends_with(".gain"))
-            .count()
-    };
+    let gains = |network| names(network).iter().filter(|n| n.ends_with(".gain")).count();
     assert_eq!(names(gan.g)[0], "generator.0.weight");
     assert_eq!((gains(gan.g), gains(gan.d)), (4, 3));
     assert!(!names(gan.g).contains(&"generator.4.gain".to_string()));

@@ -34,31 +34,11 @@ fn problems_name_key_value_and_fix() {
         (r#"{"dcgan": {"image": 48}}"#, "dcgan.image", "48"),
         (r#"{"dcgan": {"image": 8}}"#, "dcgan.image", "8"),
         (r#"{"dcgan": {"image": 32}}"#, "dcgan.channels", "3"),
-        (
-            r#"{"dcgan": {"image": 32, "channels": 1, "kernel": 3}}"#,
-            "dcgan.kernel",
-            "3",
-        ),
-        (
-            r#"{"dcgan": {"image": 32, "channels": 1, "width": 0}}"#,
-            "dcgan.width",
-            "0",
-        ),
-        (
-            r#"{"dcgan": {"image": 32, "channels": 1, "slope": 1.5}}"#,
-            "dcgan.slope",
-            "1.5",
-        ),
-        (
-            r#"{"dcgan": {"image": 64, "channels": 1}}"#,
-            "dcgan.image",
-            "64",
-        ),
-        (
-            r#"{"goodfellow": {"generator": {"hidden": [0]}}}"#,
-            "goodfellow.generator.hidden.0",
-            "0",
-        ),
+        (r#"{"dcgan": {"image": 32, "channels": 1, "kernel": 3}}"#, "dcgan.kernel", "3"),
+        (r#"{"dcgan": {"image": 32, "channels": 1, "width": 0}}"#, "dcgan.width", "0"),
+        (r#"{"dcgan": {"image": 32, "channels": 1, "slope": 1.5}}"#, "dcgan.slope", "1.5"),
+        (r#"{"dcgan": {"image": 64, "channels": 1}}"#, "dcgan.image", "64"),
+        (r#"{"goodfellow": {"generator": {"hidden": [0]}}}"#, "goodfellow.generator.hidden.0", "0"),
         (
             r#"{"goodfellow": {"discriminator": {"keep_input": 0}}}"#,
             "goodfellow.discriminator.keep_input",

@@ -54,16 +54,16 @@ macro_rules! activation {
 
 // Comparisons are such that a NaN passes through.
 activation!(Identity, |_a, x| x, |_y| R::ONE);
-activation!(
-    Relu,
-    |_a, x| if x <= R::ZERO { R::ZERO } else { x },
-    |y| if y <= R::ZERO { R::ZERO } else { R::ONE }
-);
-activation!(
-    Leaky<R>,
-    |a, x| if x > R::ZERO { x } else { a.0 * x },
-    |y| if y > R::ZERO { R::ONE } else { a.0 }
-);
+activation!(Relu, |_a, x| if x <= R::ZERO { R::ZERO } else { x }, |y| if y <= R::ZERO {
+    R::ZERO
+} else {
+    R::ONE
+});
+activation!(Leaky<R>, |a, x| if x > R::ZERO { x } else { a.0 * x }, |y| if y > R::ZERO {
+    R::ONE
+} else {
+    a.0
+});
 activation!(Tanh, |_a, x| x.tanh(), |y| R::ONE - y * y);
 activation!(Sigmoid, |_a, x| x.sigmoid(), |y| y * (R::ONE - y));
 

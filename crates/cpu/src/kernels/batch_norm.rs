@@ -126,17 +126,11 @@ pub fn grad_sums<R: Math>(
     let (mean, invstd) = stats.split_at(c);
     let mut space = [[R::ZERO; WIDE]; 2];
     let tables = repeated([mean, invstd], &mut space);
-    hoist!(act, |a| channels::sums(
-        x.len(),
-        c,
-        scratch,
-        out,
-        |range, sums| {
-            let (dy, y, x) = (&dy[range.clone()], &y[range.clone()], &x[range]);
-            let (first, second) = sums.split_at_mut(tables[0].len());
-            add_grads(dy, y, x, tables, a, first, second);
-        }
-    ));
+    hoist!(act, |a| channels::sums(x.len(), c, scratch, out, |range, sums| {
+        let (dy, y, x) = (&dy[range.clone()], &y[range.clone()], &x[range]);
+        let (first, second) = sums.split_at_mut(tables[0].len());
+        add_grads(dy, y, x, tables, a, first, second);
+    }));
 }
 
 vectorized! {
@@ -231,31 +225,15 @@ mod tests {
     use super::super::chunks::{in_pools, numbers};
     use super::*;
 
-    const SHAPES: [(usize, usize); 6] = [
-        (2, 1),
-        (50_000, 1),
-        (7_001, 3),
-        (600, 33),
-        (300, 64),
-        (37, 515),
-    ];
-    const ACTS: [Act; 5] = [
-        Act::None,
-        Act::Relu,
-        Act::Leaky(0.2),
-        Act::Tanh,
-        Act::Sigmoid,
-    ];
+    const SHAPES: [(usize, usize); 6] =
+        [(2, 1), (50_000, 1), (7_001, 3), (600, 33), (300, 64), (37, 515)];
+    const ACTS: [Act; 5] = [Act::None, Act::Relu, Act::Leaky(0.2), Act::Tanh, Act::Sigmoid];
 
     /// Everything forward and backward for one rank: sums, statistics, y, gradient sums, dx.
     fn whole<R: Math>(x: &[R], dy: &[R], c: usize, act: Act) -> [Vec<R>; 5] {
         let m = x.len() / c;
         let zeros = |n: usize| vec![R::ZERO; n];
-        let (shift, gamma, beta) = (
-            numbers::<R>(c, 11),
-            numbers::<R>(c, 12),
-            numbers::<R>(c, 13),
-        );
+        let (shift, gamma, beta) = (numbers::<R>(c, 11), numbers::<R>(c, 12), numbers::<R>(c, 13));
         let mut scratch = zeros(sums_scratch(m, c));
         let (mut sums, mut stats, mut y) = (zeros(2 * c + 1), zeros(2 * c), zeros(x.len()));
         moments(x, &shift, &mut sums, &mut scratch);
@@ -342,51 +320,26 @@ mod tests {
             assert!(worst(&single[1], &double[0]) < 2e-6, "statistics");
             assert!(worst(&single[2], &double[1]) < 4e-6, "y");
             // Where z is within rounding of 0 the two may take different sides.
-            let sided = single[2]
-                .iter()
-                .zip(&double[1])
-                .filter(|(s, d)| (**s > 0.0) != (**d > 0.0));
+            let sided =
+                single[2].iter().zip(&double[1]).filter(|(s, d)| (**s > 0.0) != (**d > 0.0));
             assert!(sided.count() < 10);
-            assert!(
-                worst(&single[3], &double[2]) < 1e-6 * m as f64,
-                "sums of gradients"
-            );
+            assert!(worst(&single[3], &double[2]) < 1e-6 * m as f64, "sums of gradients");
         }
     }
 
     #[test]
     fn a_mean_far_from_zero_needs_the_shift() {
-        let x: Vec<f32> = numbers::<f32>(40_000, 5)
-            .iter()
-            .map(|x| 1_000.0 + x)
-            .collect();
+        let x: Vec<f32> = numbers::<f32>(40_000, 5).iter().map(|x| 1_000.0 + x).collect();
         let exact = x.iter().map(|x| f64::from(*x)).sum::<f64>() / 40_000.0;
-        let variance = x
-            .iter()
-            .map(|x| (f64::from(*x) - exact).powi(2))
-            .sum::<f64>()
-            / 40_000.0;
+        let variance = x.iter().map(|x| (f64::from(*x) - exact).powi(2)).sum::<f64>() / 40_000.0;
         let found = |shift: f32| {
             let (mut sums, mut stats) = (vec![0.0; 3], vec![0.0; 2]);
-            moments(
-                &x,
-                &[shift],
-                &mut sums,
-                &mut vec![0.0; sums_scratch(40_000, 1)],
-            );
+            moments(&x, &[shift], &mut sums, &mut vec![0.0; sums_scratch(40_000, 1)]);
             statistics(&sums, &[shift], 0.0, &mut stats);
             f64::from(stats[1]).powi(-2)
         };
-        assert!(
-            (found(999.9) / variance - 1.0).abs() < 1e-5,
-            "{} {variance}",
-            found(999.9)
-        );
-        assert!(
-            (found(0.0) / variance - 1.0).abs() > 1e-3,
-            "{} {variance}",
-            found(0.0)
-        );
+        assert!((found(999.9) / variance - 1.0).abs() < 1e-5, "{} {variance}", found(999.9));
+        assert!((found(0.0) / variance - 1.0).abs() > 1e-3, "{} {variance}", found(0.0));
     }
 
     #[test]
@@ -395,12 +348,7 @@ mod tests {
         let x = numbers::<f64>(m * c, 1);
         let sums = |x: &[f64]| {
             let mut sums = vec![0.0; 2 * c + 1];
-            moments(
-                x,
-                &vec![0.1; c],
-                &mut sums,
-                &mut vec![0.0; sums_scratch(m, c)],
-            );
+            moments(x, &vec![0.1; c], &mut sums, &mut vec![0.0; sums_scratch(m, c)]);
             sums
         };
         let (one, (a, b)) = (sums(&x), x.split_at(m * c / 2));
@@ -421,10 +369,7 @@ mod tests {
 
     #[test]
     fn conventions_at_zero_and_nan() {
-        assert_eq!(
-            (Relu.derivative(0.0), Leaky(0.2).derivative(0.0)),
-            (0.0, 0.2)
-        );
+        assert_eq!((Relu.derivative(0.0), Leaky(0.2).derivative(0.0)), (0.0, 0.2));
         for act in ACTS {
             let mut y = [0.0_f32];
             normalize(&[f32::NAN], &[0.0, 1.0], &[1.0], &[0.0], act, &mut y);

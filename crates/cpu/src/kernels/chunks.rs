@@ -21,10 +21,7 @@ pub fn chunks<R: Copy + Send, const N: usize>(
         let start = task * size;
         let len = size.min(len - start);
         // SAFETY: tasks take different chunks, and the buffers are borrowed until all are done.
-        f(
-            start,
-            shared.each_ref().map(|s| unsafe { s.part(start, len) }),
-        );
+        f(start, shared.each_ref().map(|s| unsafe { s.part(start, len) }));
     });
 }
 

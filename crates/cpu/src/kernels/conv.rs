@@ -59,12 +59,6 @@ pub fn wgrad<R: Real>(
     if m * n == 0 {
         return;
     }
-    if k == 0 {
-        if !accumulate {
-            dw.fill(R::ZERO);
-        }
-        return;
-    }
     let tile = best(work.tiles(), m, n);
     let grid = Grid::new(m, n, BLOCK, BLOCK, tile);
     let parts = wgrad_parts(g);

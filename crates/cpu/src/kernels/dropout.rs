@@ -54,14 +54,7 @@ mod tests {
     fn keeps_the_share_and_repeats() {
         for row in [7, 240, 20_001] {
             let len = row * 21;
-            let at = Draw {
-                seed: 1,
-                stream: 2,
-                tick: 3,
-                rank: 1,
-                world: 3,
-                row,
-            };
+            let at = Draw { seed: 1, stream: 2, tick: 3, rank: 1, world: 3, row };
             let x: Vec<f32> = numbers(len, 6);
             let (y, dx) = in_pools(|| {
                 let (mut y, mut dx) = (vec![9.0; len], vec![9.0; len]);
@@ -77,23 +70,13 @@ mod tests {
             }
             // Five standard errors of a coin of 0.8.
             let kept = dx.iter().filter(|d| **d != 0.0).count() as f64 / len as f64;
-            assert!(
-                (kept - 0.8).abs() < 5.0 * (0.16 / len as f64).sqrt(),
-                "{kept}"
-            );
+            assert!((kept - 0.8).abs() < 5.0 * (0.16 / len as f64).sqrt(), "{kept}");
         }
     }
 
     #[test]
     fn keep_all_or_nothing() {
-        let at = Draw {
-            seed: 1,
-            stream: 2,
-            tick: 3,
-            rank: 0,
-            world: 1,
-            row: 1_000,
-        };
+        let at = Draw { seed: 1, stream: 2, tick: 3, rank: 0, world: 1, row: 1_000 };
         let x: Vec<f64> = numbers(1_000, 6);
         let mut y = vec![9.0; 1_000];
         dropout(&x, &mut y, 1.0, 1.0, at);

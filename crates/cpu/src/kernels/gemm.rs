@@ -12,8 +12,11 @@ use super::real::Real;
 use super::tile::{BLOCK, Layout, PITCH, Tile, best};
 use std::ops::Range;
 
+mod pack;
 mod work;
 
+pub(super) use pack::copy_run;
+pub use pack::{Matrix, Pack, Transposed};
 pub(super) use work::Buffers;
 pub use work::{Work, WorkSize};
 
@@ -21,48 +24,10 @@ pub use work::{Work, WorkSize};
 const MANY: usize = 16;
 /// Multiply-adds below which a task is not worth cutting: some ten microseconds.
 const SMALL: usize = 1 << 20;
+/// A panel of B that stays in the fastest cache.
+const DEPTH_BYTES: usize = 32 << 10;
 /// Rows of B that are packed by one task.
 const PACKED_ROWS: usize = 256;
-
-/// A matrix that can be copied out block by block.
-pub trait Pack<R>: Sync {
-    /// Copies `rows` × `columns` to `to`, a row every `pitch` elements.
-    fn pack(&self, rows: Range<usize>, columns: Range<usize>, to: &mut [R], pitch: usize);
-}
-
-/// A matrix in memory, row after row.
-pub struct Matrix<'a, R> {
-    /// The elements.
-    pub data: &'a [R],
-    /// Elements from one row to the next.
-    pub pitch: usize,
-}
-
-impl<R: Real> Pack<R> for Matrix<'_, R> {
-    fn pack(&self, rows: Range<usize>, columns: Range<usize>, to: &mut [R], pitch: usize) {
-        for (row, to) in rows.zip(to.chunks_mut(pitch)) {
-            let from = &self.data[row * self.pitch..][columns.clone()];
-            to[..from.len()].copy_from_slice(from);
-        }
-    }
-}
-
-/// The transpose of a matrix in memory.
-pub struct Transposed<'a, R>(
-    /// Its row is our column.
-    pub Matrix<'a, R>,
-);
-
-impl<R: Real> Pack<R> for Transposed<'_, R> {
-    fn pack(&self, rows: Range<usize>, columns: Range<usize>, to: &mut [R], pitch: usize) {
-        for (j, column) in columns.enumerate() {
-            let from = &self.0.data[column * self.0.pitch..][rows.clone()];
-            for (to, &x) in to[j..].iter_mut().step_by(pitch).zip(from) {
-                *to = x;
-            }
-        }
-    }
-}
 
 /// Where B comes from.
 #[derive(Clone, Copy)]
@@ -103,8 +68,15 @@ impl<R: Real> Product<'_, R> {
             *place = (self.place)(row, columns.start);
         }
         let places = &places[..rows.len()];
+        if depth.is_empty() && !self.accumulate {
+            for &place in places {
+                // SAFETY: the contract of this function.
+                unsafe { self.c.part(place, columns.len()) }.fill(R::ZERO);
+            }
+        }
 
-        let steps = chunk_evenly(depth.len(), 1, BLOCK);
+        let deep = (DEPTH_BYTES / (nr * R::BYTES)).min(BLOCK);
+        let steps = chunk_evenly(depth.len(), 1, deep);
         for from in depth.clone().step_by(steps) {
             let ks = from..(from + steps).min(depth.end);
             let (layout, a) = self.a;
@@ -234,23 +206,11 @@ pub(super) unsafe fn gemm<R: Real>(
     if m * n == 0 {
         return;
     }
-    if k == 0 {
-        if !accumulate {
-            (0..m).for_each(|i| c[place(i, 0)..][..n].fill(R::ZERO));
-        }
-        return;
-    }
     let tile = best(work.tiles(), m, n);
     let (scratch, shared) = work.parts();
     pack_panels(tile, (k, n), b, shared);
-    let product = Product {
-        tile,
-        a,
-        b: Right::Panels(shared, k),
-        c: Shared::new(c),
-        place,
-        accumulate,
-    };
+    let product =
+        Product { tile, a, b: Right::Panels(shared, k), c: Shared::new(c), place, accumulate };
     let grid = Grid::balanced(m, n, k, tile);
     parallel(grid.tasks(), |task| {
         let (rows, columns) = grid.block(task);

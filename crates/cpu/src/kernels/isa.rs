@@ -24,6 +24,16 @@ pub fn isa() -> Isa {
     *ISA.get_or_init(detect)
 }
 
+/// All that this machine has, the best last.
+pub fn available() -> &'static [Isa] {
+    match isa() {
+        Isa::Portable => &[Isa::Portable],
+        Isa::Avx2 => &[Isa::Portable, Isa::Avx2],
+        Isa::Avx512 => &[Isa::Portable, Isa::Avx2, Isa::Avx512],
+        Isa::Neon => &[Isa::Portable, Isa::Neon],
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn detect() -> Isa {
     let avx512 = is_x86_feature_detected!("avx512f")

@@ -152,9 +152,24 @@ fn unary<R: Math>(f: Unary, x: &[R], into: &mut [R]) {
             let slope = R::from_f64(slope);
             each(x, into, |x| if x > R::ZERO { x } else { slope * x });
         }
-        Unary::Tanh => each(x, into, #[inline(always)] |x| x.tanh()),
-        Unary::Sigmoid => each(x, into, #[inline(always)] |x| x.sigmoid()),
-        Unary::Softplus => each(x, into, #[inline(always)] |x| x.softplus()),
+        Unary::Tanh => each(
+            x,
+            into,
+            #[inline(always)]
+            |x| x.tanh(),
+        ),
+        Unary::Sigmoid => each(
+            x,
+            into,
+            #[inline(always)]
+            |x| x.sigmoid(),
+        ),
+        Unary::Softplus => each(
+            x,
+            into,
+            #[inline(always)]
+            |x| x.softplus(),
+        ),
         Unary::Sqrt => each(x, into, |x| x.sqrt()),
         Unary::Square => each(x, into, |x| x * x),
         Unary::Reciprocal => each(x, into, |x| R::ONE / x),

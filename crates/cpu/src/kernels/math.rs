@@ -69,20 +69,10 @@ impl Table for f32 {
     const EXPM1: f32 = -20.0;
     const LN2: [f32; 2] = [0.693_359_4, -0.000_212_194_44];
     const TURN: [f32; 2] = [std::f32::consts::TAU, -1.748_455_5e-7];
-    const EXP_TAIL: &'static [f32] = &[
-        0.5,
-        0.166_665_43,
-        0.041_666_28,
-        0.008_366_584,
-        0.001_394_645_9,
-    ];
-    const ARTANH_TAIL: &'static [f32] = &[
-        0.666_666_75,
-        0.399_991_24,
-        0.286_108_2,
-        0.214_878_4,
-        0.240_913_21,
-    ];
+    const EXP_TAIL: &'static [f32] =
+        &[0.5, 0.166_665_43, 0.041_666_28, 0.008_366_584, 0.001_394_645_9];
+    const ARTANH_TAIL: &'static [f32] =
+        &[0.666_666_75, 0.399_991_24, 0.286_108_2, 0.214_878_4, 0.240_913_21];
     const SIN_TAIL: &'static [f32] = &[-41.341_7, 81.605_22, -76.699_265, 41.515_6];
     const COS_TAIL: &'static [f32] = &[-19.739_208, 64.939_33, -85.444_39, 59.266_365];
 }
@@ -216,11 +206,7 @@ macro_rules! math {
                 fn ln(self) -> Self {
                     let subnormal = self < $t::MIN_POSITIVE;
                     let raise = $t::MANTISSA as $signed + 1;
-                    let x = if subnormal {
-                        self * power_of_two(raise)
-                    } else {
-                        self
-                    };
+                    let x = if subnormal { self * power_of_two(raise) } else { self };
                     let origin = std::$t::consts::FRAC_1_SQRT_2.to_bits();
                     let n = (x.to_bits().wrapping_sub(origin) as $signed) >> $t::MANTISSA;
                     let m =
@@ -289,11 +275,7 @@ mod tests {
         let near = (expected as f32).abs();
         if expected.is_nan() || near.is_infinite() || found.is_nan() {
             let same = found.to_bits() == (expected as f32).to_bits();
-            return if same || (found.is_nan() && expected.is_nan()) {
-                0.0
-            } else {
-                f64::INFINITY
-            };
+            return if same || (found.is_nan() && expected.is_nan()) { 0.0 } else { f64::INFINITY };
         }
         let unit = f64::from(f32::from_bits(near.to_bits() + 1)) - f64::from(near);
         (f64::from(found) - expected).abs() / unit
@@ -324,9 +306,7 @@ mod tests {
     fn single_sigmoids() {
         let worst = sweep(0.0, 120.0, 1_009, Math::tanh, f64::tanh);
         assert!(worst <= 2.5, "tanh {worst}");
-        let worst = sweep(0.0, 120.0, 1_009, Math::sigmoid, |x| {
-            1.0 / (1.0 + f64::exp(-x))
-        });
+        let worst = sweep(0.0, 120.0, 1_009, Math::sigmoid, |x| 1.0 / (1.0 + f64::exp(-x)));
         assert!(worst <= 2.1, "sigmoid {worst}");
         let exact = |x: f64| x.max(0.0) + f64::ln_1p(f64::exp(-x.abs()));
         let worst = sweep(0.0, 120.0, 1_009, Math::softplus, exact);
@@ -369,14 +349,8 @@ mod tests {
             assert_eq!((-R::ZERO).ln(), -infinity);
             assert_eq!(R::ONE.ln(), R::ZERO);
             assert_eq!((infinity.tanh(), (-infinity).tanh()), (R::ONE, -R::ONE));
-            assert_eq!(
-                (infinity.sigmoid(), (-infinity).sigmoid()),
-                (R::ONE, R::ZERO)
-            );
-            assert_eq!(
-                (infinity.softplus(), (-infinity).softplus()),
-                (infinity, R::ZERO)
-            );
+            assert_eq!((infinity.sigmoid(), (-infinity).sigmoid()), (R::ONE, R::ZERO));
+            assert_eq!((infinity.softplus(), (-infinity).softplus()), (infinity, R::ZERO));
             for bad in [
                 nan.exp(),
                 nan.ln(),
@@ -388,12 +362,9 @@ mod tests {
             ] {
                 assert!(bad != bad, "{bad}");
             }
-            for (quarter, sin, cos) in [
-                (0.0, 0.0, 1.0),
-                (0.25, 1.0, 0.0),
-                (0.5, 0.0, -1.0),
-                (0.75, -1.0, 0.0),
-            ] {
+            for (quarter, sin, cos) in
+                [(0.0, 0.0, 1.0), (0.25, 1.0, 0.0), (0.5, 0.0, -1.0), (0.75, -1.0, 0.0)]
+            {
                 let t = R::from_f64(quarter);
                 assert_eq!((t.sin_2pi().to_f64(), t.cos_2pi().to_f64()), (sin, cos));
             }

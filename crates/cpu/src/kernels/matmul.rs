@@ -30,11 +30,7 @@ pub fn matmul<R: Real>(
     assert_eq!(a.len(), m * k, "A is {m} × {k}");
     assert_eq!(b.len(), k * n, "B is {k} × {n}");
     assert_eq!(c.len(), m * n, "C is {m} × {n}");
-    let (layout, pitch) = if ta {
-        (Layout::Columns, m)
-    } else {
-        (Layout::Rows, k)
-    };
+    let (layout, pitch) = if ta { (Layout::Columns, m) } else { (Layout::Rows, k) };
     let a = Matrix { data: a, pitch };
     let pitch = if tb { k } else { n };
     let b = Matrix { data: b, pitch };
@@ -47,15 +43,5 @@ pub fn matmul<R: Real>(
         false => &b,
     };
     // SAFETY: rows of C follow each other.
-    unsafe {
-        gemm(
-            (m, n, k),
-            (layout, &a),
-            b,
-            c,
-            &|i, j| i * n + j,
-            accumulate,
-            work,
-        )
-    }
+    unsafe { gemm((m, n, k), (layout, &a), b, c, &|i, j| i * n + j, accumulate, work) }
 }

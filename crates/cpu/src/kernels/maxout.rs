@@ -11,11 +11,7 @@ use super::vectorized::vectorized;
 /// `v` and `x` are `[rows, units·pieces]`, `y` is `[rows, units]`.
 pub fn pick<R: Real>(v: &[R], x: &[R], y: &mut [R]) {
     let pieces = x.len() / y.len().max(1);
-    assert_eq!(
-        (x.len(), v.len()),
-        (pieces * y.len(), x.len()),
-        "whole units"
-    );
+    assert_eq!((x.len(), v.len()), (pieces * y.len(), x.len()), "whole units");
     chunks([y], (TASK / pieces.max(1)).max(1), |at, [y]| {
         let range = at * pieces..(at + y.len()) * pieces;
         let (v, x) = (&v[range.clone()], &x[range]);
@@ -36,11 +32,7 @@ pub fn pick<R: Real>(v: &[R], x: &[R], y: &mut [R]) {
 /// The adjoint of [`pick`] in `v`: `dy`, `[rows, units]`, to the winners in `dx`, and 0 elsewhere.
 pub fn scatter<R: Real>(dy: &[R], x: &[R], dx: &mut [R]) {
     let pieces = x.len() / dy.len().max(1);
-    assert_eq!(
-        (x.len(), dx.len()),
-        (pieces * dy.len(), x.len()),
-        "whole units"
-    );
+    assert_eq!((x.len(), dx.len()), (pieces * dy.len(), x.len()), "whole units");
     chunks([dx], (TASK / pieces.max(1)).max(1) * pieces, |at, [dx]| {
         let x = &x[at..][..dx.len()];
         let dy = &dy[at / pieces..][..dx.len() / pieces];
@@ -115,15 +107,9 @@ mod tests {
 
     #[test]
     fn picks_and_scatters() {
-        for (units, pieces) in [
-            (1, 1),
-            (9_001, 2),
-            (13, 3),
-            (7_777, 4),
-            (20_003, 5),
-            (3_001, 7),
-            (2, 20_000),
-        ] {
+        for (units, pieces) in
+            [(1, 1), (9_001, 2), (13, 3), (7_777, 4), (20_003, 5), (3_001, 7), (2, 20_000)]
+        {
             let x: Vec<f32> = numbers(units * pieces, 3);
             let v: Vec<f32> = numbers(units * pieces, 4);
             let dy: Vec<f32> = numbers(units, 5);

@@ -52,19 +52,12 @@ impl Draw {
         if out.is_empty() {
             return;
         }
-        assert_eq!(
-            out.len() % self.row,
-            0,
-            "whole rows of {} elements",
-            self.row
-        );
+        assert_eq!(out.len() % self.row, 0, "whole rows of {} elements", self.row);
         let words = |row: usize, column: usize| Words {
             seed: self.seed,
             stream: self.stream,
             tick: self.tick,
-            sample: (row as u32)
-                .wrapping_mul(self.world)
-                .wrapping_add(self.rank),
+            sample: (row as u32).wrapping_mul(self.world).wrapping_add(self.rank),
             first: (column / 4) as u32,
         };
         if self.row <= TASK {
@@ -158,14 +151,7 @@ mod tests {
     use super::*;
 
     fn draw(row: usize) -> Draw {
-        Draw {
-            seed: 0x1234_5678_9abc,
-            stream: 3,
-            tick: 17,
-            rank: 0,
-            world: 1,
-            row,
-        }
+        Draw { seed: 0x1234_5678_9abc, stream: 3, tick: 17, rank: 0, world: 1, row }
     }
 
     /// Mean of xᵖ over `n` numbers.
@@ -186,11 +172,7 @@ mod tests {
             [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)]
         {
             let bound = 5.0 * f64::sqrt(variance / n as f64);
-            assert!(
-                (moment(&x, power) - expected).abs() < bound,
-                "{power}: {}",
-                moment(&x, power)
-            );
+            assert!((moment(&x, power) - expected).abs() < bound, "{power}: {}", moment(&x, power));
         }
         let neighbours = x.windows(2).map(|w| f64::from(w[0] * w[1])).sum::<f64>() / n as f64;
         assert!(neighbours.abs() < 5e-3, "{neighbours}");
@@ -198,17 +180,11 @@ mod tests {
 
         let mut x = vec![0.0_f32; n];
         uniform(&mut x, -1.0, 1.0, draw(n));
-        for (power, expected, variance) in [
-            (1, 0.0, 1.0 / 3.0),
-            (2, 1.0 / 3.0, 4.0 / 45.0),
-            (4, 0.2, 16.0 / 225.0),
-        ] {
+        for (power, expected, variance) in
+            [(1, 0.0, 1.0 / 3.0), (2, 1.0 / 3.0, 4.0 / 45.0), (4, 0.2, 16.0 / 225.0)]
+        {
             let bound = 5.0 * f64::sqrt(variance / n as f64);
-            assert!(
-                (moment(&x, power) - expected).abs() < bound,
-                "{power}: {}",
-                moment(&x, power)
-            );
+            assert!((moment(&x, power) - expected).abs() < bound, "{power}: {}", moment(&x, power));
         }
         assert!(x.iter().all(|x| (-1.0..1.0).contains(x)));
     }
@@ -221,16 +197,7 @@ mod tests {
             normal(&mut one, 0.5, 2.0, draw(row));
             for rank in 0..2 {
                 let mut half = vec![0.0_f32; rows / 2 * row];
-                normal(
-                    &mut half,
-                    0.5,
-                    2.0,
-                    Draw {
-                        rank,
-                        world: 2,
-                        ..draw(row)
-                    },
-                );
+                normal(&mut half, 0.5, 2.0, Draw { rank, world: 2, ..draw(row) });
                 for (i, part) in half.chunks(row).enumerate() {
                     let from = (2 * i + rank as usize) * row;
                     assert_eq!(part, &one[from..from + row]);

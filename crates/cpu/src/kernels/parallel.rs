@@ -40,9 +40,7 @@ impl<R: Copy + Default> Scratch<R> {
     /// `len` elements for each of `threads` threads of a pool.
     pub fn new(threads: usize, len: usize) -> Self {
         let buffer = || UnsafeCell::new(vec![R::default(); len]);
-        Self {
-            per_thread: (0..threads.max(1)).map(|_| buffer()).collect(),
-        }
+        Self { per_thread: (0..threads.max(1)).map(|_| buffer()).collect() }
     }
 
     /// Elements each thread has.
@@ -79,10 +77,7 @@ unsafe impl<R: Send> Sync for Shared<R> {}
 impl<R> Shared<R> {
     /// Takes the slice for the time of a `parallel` call.
     pub fn new(slice: &mut [R]) -> Self {
-        Self {
-            start: slice.as_mut_ptr(),
-            len: slice.len(),
-        }
+        Self { start: slice.as_mut_ptr(), len: slice.len() }
     }
 
     /// Elements of the whole slice.

@@ -42,11 +42,7 @@ vectorized! {
 
 /// Elements of scratch for [`per_sample`] over `n` samples of `each` elements.
 pub fn per_sample_scratch(n: usize, each: usize) -> usize {
-    if each <= TASK {
-        0
-    } else {
-        n * each.div_ceil(TASK)
-    }
+    if each <= TASK { 0 } else { n * each.div_ceil(TASK) }
 }
 
 /// Sums over each row of `x`, `[n, e]`, into `out`, `[n]`.
@@ -115,23 +111,14 @@ mod tests {
     /// 13·ε/2. Roundings are random: four standard deviations of `terms` of them.
     fn close(found: f32, expected: f64, terms: usize) {
         let bound = f64::from(f32::EPSILON) * (26.0 * (terms as f64).sqrt() + expected.abs());
-        assert!(
-            (f64::from(found) - expected).abs() < bound,
-            "{found} {expected}"
-        );
+        assert!((f64::from(found) - expected).abs() < bound, "{found} {expected}");
     }
 
     #[test]
     fn channels_of_any_number() {
-        for (m, c) in [
-            (1, 1),
-            (70_001, 1),
-            (9_001, 3),
-            (513, 33),
-            (259, 64),
-            (130, 129),
-            (33, 1030),
-        ] {
+        for (m, c) in
+            [(1, 1), (70_001, 1), (9_001, 3), (513, 33), (259, 64), (130, 129), (33, 1030)]
+        {
             let x: Vec<f32> = numbers(m * c, 1);
             let sums = in_pools(|| {
                 let mut out = vec![9.0; c];
@@ -139,26 +126,16 @@ mod tests {
                 out
             });
             for j in 0..c {
-                close(
-                    sums[j],
-                    x.iter().skip(j).step_by(c).map(|v| f64::from(*v)).sum(),
-                    m,
-                );
+                close(sums[j], x.iter().skip(j).step_by(c).map(|v| f64::from(*v)).sum(), m);
             }
         }
     }
 
     #[test]
     fn samples_of_any_length() {
-        for (n, e) in [
-            (1, 1),
-            (300, 1),
-            (7, 129),
-            (40, 1000),
-            (3, TASK),
-            (3, TASK + 1),
-            (2, 100_003),
-        ] {
+        for (n, e) in
+            [(1, 1), (300, 1), (7, 129), (40, 1000), (3, TASK), (3, TASK + 1), (2, 100_003)]
+        {
             let x: Vec<f32> = numbers(n * e, 2);
             let sums = in_pools(|| {
                 let mut out = vec![9.0; n];
@@ -178,21 +155,9 @@ mod tests {
         let mut out = [0.0];
         all(&x, &mut out, &mut vec![0.0; all_scratch(x.len())]);
         let exact = f64::from(0.1_f32) * x.len() as f64;
-        assert!(
-            (f64::from(out[0]) / exact - 1.0).abs() < 1e-5,
-            "{} {exact}",
-            out[0]
-        );
+        assert!((f64::from(out[0]) / exact - 1.0).abs() < 1e-5, "{} {exact}", out[0]);
         let mut out = [0.0];
-        per_channel(
-            &x,
-            &mut out,
-            &mut vec![0.0; per_channel_scratch(x.len(), 1)],
-        );
-        assert!(
-            (f64::from(out[0]) / exact - 1.0).abs() < 1e-5,
-            "{} {exact}",
-            out[0]
-        );
+        per_channel(&x, &mut out, &mut vec![0.0; per_channel_scratch(x.len(), 1)]);
+        assert!((f64::from(out[0]) / exact - 1.0).abs() < 1e-5, "{} {exact}", out[0]);
     }
 }

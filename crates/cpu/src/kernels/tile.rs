@@ -51,7 +51,7 @@ pub struct Tile<R> {
 
 /// The tiles of one element type, best first for large products.
 pub trait Tiles: Sized + 'static {
-    /// Those for `isa`, which this machine must have.
+    /// Those for `isa`.
     fn tiles(isa: Isa) -> &'static [Tile<Self>];
 }
 
@@ -93,7 +93,8 @@ impl<R: Real> Tile<R> {
     /// `a` and `b` are read over the whole tile, whatever lies beyond the last row and column.
     ///
     /// # Safety
-    /// No other task may touch those elements of `c` meanwhile.
+    /// No other task may touch those elements of `c` meanwhile, and this machine must have the
+    /// instruction set that the tile is for.
     #[inline]
     pub unsafe fn multiply(
         &self,

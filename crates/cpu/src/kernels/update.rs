@@ -147,21 +147,15 @@ mod tests {
 
     fn assert_close(found: &[f32], expected: impl Iterator<Item = f64>) {
         for (found, expected) in found.iter().zip(expected) {
-            assert!(
-                (f64::from(*found) - expected).abs() < CLOSE,
-                "{found} {expected}"
-            );
+            assert!((f64::from(*found) - expected).abs() < CLOSE, "{found} {expected}");
         }
     }
 
     #[test]
     fn sgd_with_momentum() {
         for len in LENGTHS {
-            let (p0, g, v0) = (
-                numbers::<f32>(len, 1),
-                numbers::<f32>(len, 2),
-                numbers::<f32>(len, 3),
-            );
+            let (p0, g, v0) =
+                (numbers::<f32>(len, 1), numbers::<f32>(len, 2), numbers::<f32>(len, 3));
             let (p, v) = in_pools(|| {
                 let (mut p, mut v) = (p0.clone(), v0.clone());
                 sgd(&mut p, &g, &mut v, 0.1, 0.5, 0.0);
@@ -181,17 +175,13 @@ mod tests {
             let v0: Vec<f32> = v0.iter().map(|v| v.abs()).collect();
             let (p, m, v) = in_pools(|| {
                 let (mut p, mut m, mut v) = (p0.clone(), m0.clone(), v0.clone());
-                adam(
-                    &mut p, &g, &mut m, &mut v, 0.01, 0.5, 0.999, 1e-3, 0.02, 0.875, 0.003, 0.0,
-                );
+                adam(&mut p, &g, &mut m, &mut v, 0.01, 0.5, 0.999, 1e-3, 0.02, 0.875, 0.003, 0.0);
                 (p, m, v)
             });
             let (p0, g, m0, v0) = (wide(&p0), wide(&g), wide(&m0), wide(&v0));
             let g: Vec<f64> = (0..len).map(|i| g[i] + 0.02 * p0[i]).collect();
             let m1: Vec<f64> = (0..len).map(|i| 0.5 * m0[i] + 0.5 * g[i]).collect();
-            let v1: Vec<f64> = (0..len)
-                .map(|i| 0.999 * v0[i] + 0.001 * g[i] * g[i])
-                .collect();
+            let v1: Vec<f64> = (0..len).map(|i| 0.999 * v0[i] + 0.001 * g[i] * g[i]).collect();
             assert_close(&m, m1.iter().copied());
             assert_close(&v, v1.iter().copied());
             let step = |i: usize| 0.01 * (m1[i] / 0.875) / ((v1[i] / 0.003).sqrt() + 1e-3);
@@ -219,9 +209,7 @@ mod tests {
             let (mut a, mut b, mut c) = (vec![1.0; 9], vec![1.0; 9], vec![1.0; 9]);
             let g = vec![5.0; 9];
             sgd(&mut a, &g, &mut b, 0.1, 0.5, fault);
-            adam(
-                &mut a, &g, &mut b, &mut c, 0.1, 0.5, 0.9, 1e-8, 0.1, 1.0, 1.0, fault,
-            );
+            adam(&mut a, &g, &mut b, &mut c, 0.1, 0.5, 0.9, 1e-8, 0.1, 1.0, 1.0, fault);
             ema(&mut a, &g, 0.5, fault);
             assert_eq!((a, b, c), (vec![1.0; 9], vec![1.0; 9], vec![1.0; 9]));
         }

@@ -27,6 +27,8 @@ pub struct Idx {
     pub images: PathBuf,
     /// The file of labels: count bytes, magic number 0x801.
     pub labels: PathBuf,
+    /// Height, width and channels that the files must have; none if any will do.
+    pub image: Option<[usize; 3]>,
     /// Names of the classes; empty where unknown.
     pub classes: Vec<String>,
     /// Rows of a shard.
@@ -44,6 +46,7 @@ impl Idx {
             split: usual.split,
             images: images.to_owned(),
             labels: labels.to_owned(),
+            image: None,
             classes: usual.classes,
             rows_per_shard: usual.rows_per_shard,
             rows_per_batch: usual.rows_per_batch,
@@ -74,15 +77,25 @@ pub fn idx(from: &Idx, out: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result
             return Err(bad(&from.images, format!("header, {side}"), size, expected, pair()));
         }
     }
-    let [height, width] = [images.dims[1] as usize, images.dims[2] as usize];
+    let shape = [images.dims[1] as usize, images.dims[2] as usize, 1];
+    if let Some(expected) = from.image.filter(|&expected| expected != shape) {
+        let (found, expected) = (format!("{shape:?}"), format!("{expected:?}"));
+        return Err(bad(
+            &from.images,
+            "header, sizes",
+            found,
+            expected,
+            "correct `image` of the recipe, or give its files",
+        ));
+    }
     let about = Description {
         classes: from.classes.clone(),
         rows_per_shard: from.rows_per_shard,
         rows_per_batch: from.rows_per_batch,
-        ..Description::new(&from.name, &from.split, "idx", [height, width, 1])
+        ..Description::new(&from.name, &from.split, "idx", shape)
     };
     let mut writer = Writer::create(out, about)?;
-    let (mut image, mut label) = (vec![0; height * width], [0]);
+    let (mut image, mut label) = (vec![0; shape.iter().product()], [0]);
     for row in 0..rows {
         images.read(&mut image, row)?;
         labels.read(&mut label, row)?;
@@ -108,10 +121,14 @@ struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     fn open(path: &'a Path, magic: u32, dims: usize) -> Result<Self> {
-        let mut file = Stream { path, reader: Digesting::new(gunzip::open(path)?), dims: Vec::new() };
+        let mut file =
+            Stream { path, reader: Digesting::new(gunzip::open(path)?), dims: Vec::new() };
         let found = file.word("header, magic number")?;
         if found != magic {
-            let (found, expected) = (format!("{found:#010x}"), format!("{magic:#010x} (IDX, unsigned bytes, {dims} dimensions)"));
+            let (found, expected) = (
+                format!("{found:#010x}"),
+                format!("{magic:#010x} (IDX, unsigned bytes, {dims} dimensions)"),
+            );
             return Err(bad(path, "header, magic number", found, expected, pair()));
         }
         for _ in 0..dims {
@@ -150,7 +167,8 @@ impl<'a> Stream<'a> {
             let (found, expected) = ("more", format!("{said} bytes, as the header says"));
             return Err(bad(self.path, "length", found, expected, pair()));
         }
-        let name = self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            self.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let file = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
         Ok(Original { file, sha256: self.reader.finish() })
     }

@@ -2,7 +2,7 @@
 
 use crate::op::{Node, Op};
 use crate::tape::Home;
-use crate::{Access, Dtype, Expr, Kind, Network, Scalar, T, Tape};
+use crate::{Access, Binary, Dtype, Expr, Kind, Network, Scalar, T, Tape};
 
 /// Into how many all-reduces the gradient of a network is cut. A constant of the plan: it decides
 /// the order in which sums are taken.
@@ -19,6 +19,15 @@ impl Tape {
     #[track_caller]
     pub fn pack(&self, scalars: &[T]) -> T {
         self.push(Op::Pack, scalars, [scalars.len()])
+    }
+
+    /// Adds to a state tensor of the same shape, in place: `sum ← sum + x`.
+    #[track_caller]
+    pub fn accumulate(&self, sum: T, x: T) {
+        let (to, from) = (self.shape(sum), self.shape(x));
+        assert!(to == from, "accumulate: {from:?} into {to:?}");
+        let op = Op::Map { expr: Expr::binary(Binary::Add), access: vec![Access::Full; 2] };
+        self.push_into(op, &[sum, x], &[sum]);
     }
 
     /// The gradient of a loss with respect to a network's parameters, summed over ranks: one flat

@@ -9,7 +9,8 @@
 
 use super::check;
 use super::window::Window;
-use crate::kernels::gemm::{Buffers, Matrix, Pack, Product, Right, Work, gemm, pack_panels};
+use crate::kernels::gemm::{Buffers, Grid, Matrix, Pack, Product, Right, Work, pack_panels};
+use crate::kernels::isa::vectorize;
 use crate::kernels::parallel::{Shared, parallel};
 use crate::kernels::real::Real;
 use crate::kernels::tile::{BLOCK, Layout, PITCH, Tile, best};
@@ -52,7 +53,7 @@ fn scattered_is_cheaper<R>(g: &Conv, tiles: &'static [Tile<R>]) -> bool {
 }
 
 /// One dimension of a phase.
-struct Phase {
+struct Steps {
     /// The first pixel; others follow every `stride`.
     first: usize,
     /// Pixels.
@@ -64,7 +65,7 @@ struct Phase {
     feature: isize,
 }
 
-impl Phase {
+impl Steps {
     /// Pixel `first + i·stride` gets tap `r` from feature `(pixel + pad − r) / stride`: a later tap
     /// means an earlier feature, so the taps are taken backwards.
     fn new(pixels: usize, taps: usize, tap: usize, g: &Conv) -> Self {
@@ -86,59 +87,110 @@ impl Phase {
     }
 }
 
-fn gathered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work<R>) {
-    let stride = g.stride;
-    for phase in 0..stride * stride {
-        let down = Phase::new(g.h, g.r, phase / stride, g);
-        let across = Phase::new(g.w, g.s, phase % stride, g);
-        let windows = Window {
+/// The pixels that are reached by the same taps, and the product that computes them.
+struct Phase {
+    down: Steps,
+    across: Steps,
+}
+
+impl Phase {
+    fn new(phase: usize, g: &Conv) -> Self {
+        Self {
+            down: Steps::new(g.h, g.r, phase / g.stride, g),
+            across: Steps::new(g.w, g.s, phase % g.stride, g),
+        }
+    }
+
+    /// Rows of the product: pixels.
+    fn rows(&self, g: &Conv) -> usize {
+        g.n * self.down.count * self.across.count
+    }
+
+    /// Products to sum.
+    fn depth(&self, g: &Conv) -> usize {
+        self.down.taps * self.across.taps * g.k
+    }
+
+    fn windows(&self, g: &Conv) -> Window {
+        Window {
             h: g.p,
             w: g.q,
             c: g.k,
-            grid: (down.count, across.count),
+            grid: (self.down.count, self.across.count),
             step: 1,
-            top: down.feature,
-            left: across.feature,
-            taps: (down.taps, across.taps),
-        };
-        let weights = PhaseWeights {
-            g,
-            w,
-            down: &down,
-            across: &across,
-        };
-        let place = |row: usize, channel: usize| {
-            let (j, i) = (row % across.count, row / across.count);
-            let (i, n) = (i % down.count, i / down.count);
-            let (y, x) = (down.first + i * stride, across.first + j * stride);
-            ((n * g.h + y) * g.w + x) * g.c + channel
-        };
-        let shape = (
-            g.n * down.count * across.count,
-            g.c,
-            down.taps * across.taps * g.k,
-        );
-        let a = (Layout::Rows, &windows.on(dy) as _);
-        // SAFETY: every pixel is in one phase and there in one row.
-        unsafe { gemm(shape, a, &weights, dx, &place, false, work) }
+            top: self.down.feature,
+            left: self.across.feature,
+            taps: (self.down.taps, self.across.taps),
+        }
     }
+
+    /// Where the pixel of a row lies.
+    fn pixel(&self, row: usize, g: &Conv) -> usize {
+        let (j, i) = (row % self.across.count, row / self.across.count);
+        let (i, n) = (i % self.down.count, i / self.down.count);
+        let (y, x) = (self.down.first + i * g.stride, self.across.first + j * g.stride);
+        (n * g.h + y) * g.w + x
+    }
+}
+
+fn gathered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work<R>) {
+    let phases = g.stride * g.stride;
+    let tile = best(work.tiles(), g.n * g.h * g.w / phases, g.c);
+    let grid = |phase: &Phase| Grid::balanced(phase.rows(g), g.c, phase.depth(g), tile);
+    let (scratch, shared) = work.parts();
+    // Where the packed weights of a phase begin.
+    let start = |phase| -> usize {
+        let depths = (0..phase).map(|earlier| Phase::new(earlier, g).depth(g));
+        depths.sum::<usize>() * g.c.next_multiple_of(tile.nr)
+    };
+    for index in 0..phases {
+        let phase = Phase::new(index, g);
+        let weights = PhaseWeights { g, w, phase: &phase };
+        pack_panels(tile, (phase.depth(g), g.c), &weights, &mut shared[start(index)..]);
+    }
+
+    let shared = &*shared;
+    let dx = Shared::new(dx);
+    let most = (0..phases).map(|index| grid(&Phase::new(index, g)).tasks()).max().unwrap_or(0);
+    // The phases of a block follow each other: they read the same features.
+    parallel(phases * most, |task| {
+        let (index, task) = (task % phases, task / phases);
+        let phase = Phase::new(index, g);
+        let grid = grid(&phase);
+        if task >= grid.tasks() {
+            return;
+        }
+        let (rows, columns) = grid.block(task);
+        let product = Product {
+            tile,
+            a: (Layout::Rows, &phase.windows(g).on(dy)),
+            b: Right::Panels(&shared[start(index)..], phase.depth(g)),
+            c: dx,
+            place: &|row, channel| phase.pixel(row, g) * g.c + channel,
+            accumulate: false,
+        };
+        scratch.with(|buffer| {
+            let Buffers { a, b, .. } = Buffers::new(buffer);
+            // SAFETY: every pixel is in one phase, and there in one block.
+            unsafe { product.block(rows, columns, 0..phase.depth(g), a, b) }
+        });
+    });
 }
 
 /// The weights of a phase: rows `(tap row, tap column, k)`, columns `c`.
 struct PhaseWeights<'a, R> {
     g: &'a Conv,
     w: &'a [R],
-    down: &'a Phase,
-    across: &'a Phase,
+    phase: &'a Phase,
 }
 
 impl<R: Real> Pack<R> for PhaseWeights<'_, R> {
     fn pack(&self, rows: Range<usize>, columns: Range<usize>, to: &mut [R], pitch: usize) {
-        let g = self.g;
+        let (g, Phase { down, across }) = (self.g, self.phase);
         for (row, to) in rows.zip(to.chunks_mut(pitch)) {
             let (tap, k) = (row / g.k, row % g.k);
-            let r = self.down.tap(tap / self.across.taps, g.stride);
-            let s = self.across.tap(tap % self.across.taps, g.stride);
+            let r = down.tap(tap / across.taps, g.stride);
+            let s = across.tap(tap % across.taps, g.stride);
             let from = &self.w[((k * g.r + r) * g.s + s) * g.c..][columns.clone()];
             to[..from.len()].copy_from_slice(from);
         }
@@ -181,22 +233,42 @@ fn scattered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work
                     unsafe { product.block(rows.clone(), columns.clone(), 0..k, a, b) };
                     let first = mine.start * features;
                     let rows = rows.start - first..rows.end - first;
-                    windows.runs(rows, columns.clone(), |run| {
-                        let from = &c[run.row * PITCH + run.columns.start + run.before..];
-                        for (to, &x) in dx[run.image].iter_mut().zip(from) {
-                            *to += x;
-                        }
-                    });
+                    vectorize(
+                        #[inline(always)]
+                        || {
+                            windows.runs(
+                                rows,
+                                columns.clone(),
+                                #[inline(always)]
+                                |run| {
+                                    let from = run.row * PITCH + run.columns.start + run.before;
+                                    let from = &c[from..][..run.image.len()];
+                                    add_run(from, &mut dx[run.image]);
+                                },
+                            )
+                        },
+                    );
                 }
             }
         });
     });
 }
 
+/// `to += from`, also fast for a few elements.
+#[inline(always)]
+fn add_run<R: Real>(from: &[R], to: &mut [R]) {
+    let (from, from_rest) = from.as_chunks::<4>();
+    let (to, to_rest) = to.as_chunks_mut::<4>();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = std::array::from_fn(|i| to[i] + from[i]);
+    }
+    for (to, &x) in to_rest.iter_mut().zip(from_rest) {
+        *to += x;
+    }
+}
+
 /// Cuts a range into ranges of at most `most`.
 fn blocks(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
-    range
-        .step_by(most)
-        .map(move |from| from..(from + most).min(end))
+    range.step_by(most).map(move |from| from..(from + most).min(end))
 }

@@ -1,6 +1,7 @@
 //! A matrix whose rows are windows of an image.
 
-use crate::kernels::gemm::Pack;
+use crate::kernels::gemm::{Pack, copy_run};
+use crate::kernels::isa::vectorize;
 use crate::kernels::real::Real;
 use std::ops::Range;
 use tape::Conv;
@@ -51,10 +52,7 @@ impl Window {
 
     /// Windows on these images.
     pub fn on<R>(self, images: &[R]) -> Windows<'_, R> {
-        Windows {
-            geometry: self,
-            images,
-        }
+        Windows { geometry: self, images }
     }
 
     /// Cuts the block `rows` × `columns` into runs, row by row.
@@ -68,32 +66,29 @@ impl Window {
         let mut i = rows.start / across % down;
         let mut n = rows.start / across / down;
         for row in 0..rows.len() {
+            // Places in a line of the image, which may begin before it or end after it.
             let x = (j as isize * self.step as isize + self.left) * self.c as isize;
             let y = i as isize * self.step as isize + self.top;
+            let whole = x >= 0 && x + tap as isize <= line;
             for t in taps.clone() {
                 let from = columns.start.max(t * tap);
                 let to = columns.end.min((t + 1) * tap);
-                // Places in the line of the image, which may begin before it or end after it.
-                let (first, last) = (x + (from - t * tap) as isize, x + (to - t * tap) as isize);
-                let (inside, end) = (first.clamp(0, line), last.clamp(0, line));
                 let y = y + t as isize;
-                let image = match y >= 0 && y < self.h as isize && inside < end {
-                    true => {
-                        let start = (n * self.h + y as usize) * line as usize;
-                        start + inside as usize..start + end as usize
-                    }
-                    false => 0..0,
-                };
-                f(Run {
-                    row,
-                    columns: from - columns.start..to - columns.start,
-                    before: if image.is_empty() {
-                        0
+                let start = ((n * self.h) as isize + y) * line;
+                let (mut before, mut image) = (0, 0..0);
+                if y >= 0 && y < self.h as isize {
+                    let first = x + (from - t * tap) as isize;
+                    let last = x + (to - t * tap) as isize;
+                    if whole {
+                        image = (start + first) as usize..(start + last) as usize;
                     } else {
-                        (inside - first) as usize
-                    },
-                    image,
-                });
+                        let (inside, end) = (first.clamp(0, line), last.clamp(0, line));
+                        before = (inside - first).clamp(0, last - first) as usize;
+                        image = (start + inside) as usize..(start + end) as usize;
+                    }
+                }
+                let columns = from - columns.start..to - columns.start;
+                f(Run { row, columns, before, image });
             }
             j += 1;
             if j == across {
@@ -114,18 +109,25 @@ pub(super) struct Windows<'a, R> {
 
 impl<R: Real> Pack<R> for Windows<'_, R> {
     fn pack(&self, rows: Range<usize>, columns: Range<usize>, to: &mut [R], pitch: usize) {
-        self.geometry.runs(rows, columns, |run| {
-            let to = &mut to[run.row * pitch..][run.columns];
-            let from = &self.images[run.image];
-            if from.len() == to.len() {
-                to.copy_from_slice(from);
-            } else {
-                let (zeros, rest) = to.split_at_mut(run.before);
-                zeros.fill(R::ZERO);
-                let (inside, after) = rest.split_at_mut(from.len());
-                inside.copy_from_slice(from);
-                after.fill(R::ZERO);
-            }
-        });
+        vectorize(
+            #[inline(always)]
+            || {
+                self.geometry.runs(
+                    rows,
+                    columns,
+                    #[inline(always)]
+                    |Run { row, columns, before, image }| {
+                        let to = &mut to[row * pitch + columns.start..];
+                        let (len, copied) = (columns.len(), image.len());
+                        if copied == len {
+                            return copy_run(self.images, image, to);
+                        }
+                        to[..before].fill(R::ZERO);
+                        copy_run(self.images, image, &mut to[before..]);
+                        to[before + copied..len].fill(R::ZERO);
+                    },
+                )
+            },
+        );
     }
 }

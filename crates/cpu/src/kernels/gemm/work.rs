@@ -1,6 +1,6 @@
 //! The memory that products need beside their operands, allocated once.
 
-use crate::kernels::isa::{Isa, isa};
+use crate::kernels::isa::{Isa, available, isa};
 use crate::kernels::parallel::Scratch;
 use crate::kernels::real::Real;
 use crate::kernels::tile::{BLOCK, PITCH, Tile};
@@ -39,8 +39,12 @@ impl<R: Real> Work<R> {
         Self::with_isa(threads, size, isa())
     }
 
-    /// With the tiles of `isa`, which this machine must have.
-    pub(crate) fn with_isa(threads: usize, size: WorkSize, isa: Isa) -> Self {
+    /// With the tiles of `isa` instead of the best ones.
+    ///
+    /// # Panics
+    /// If this machine does not have it.
+    pub fn with_isa(threads: usize, size: WorkSize, isa: Isa) -> Self {
+        assert!(available().contains(&isa), "{isa:?} on this machine");
         let slack = LINE / R::BYTES;
         Self {
             isa,

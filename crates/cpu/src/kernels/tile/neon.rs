@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 
 /// The intrinsics in the order of operands that the kernel has.
 macro_rules! vector {
-    ($zero:ident, $multiply_add:ident, $t:ty, $vector:ty, $set:ident, $fma:ident) => {
+    ($zero:ident, $multiply_add:ident, $vector:ty, $set:ident, $fma:ident) => {
         #[inline]
         #[target_feature(enable = "neon")]
         fn $zero() -> $vector {
@@ -19,22 +19,8 @@ macro_rules! vector {
     };
 }
 
-vector!(
-    zero_f32,
-    multiply_add_f32,
-    f32,
-    float32x4_t,
-    vdupq_n_f32,
-    vfmaq_f32
-);
-vector!(
-    zero_f64,
-    multiply_add_f64,
-    f64,
-    float64x2_t,
-    vdupq_n_f64,
-    vfmaq_f64
-);
+vector!(zero_f32, multiply_add_f32, float32x4_t, vdupq_n_f32, vfmaq_f32);
+vector!(zero_f64, multiply_add_f64, float64x2_t, vdupq_n_f64, vfmaq_f64);
 
 kernel!(
     #[target_feature(enable = "neon")]

@@ -39,28 +39,8 @@ fn add<R: Real>(a: [R; LANES], b: [R; LANES]) -> [R; LANES] {
     std::array::from_fn(|i| a[i] + b[i])
 }
 
-kernel!(
-    plain_f32,
-    f32,
-    4,
-    zero,
-    load,
-    store,
-    broadcast,
-    multiply_add,
-    add
-);
-kernel!(
-    plain_f64,
-    f64,
-    4,
-    zero,
-    load,
-    store,
-    broadcast,
-    multiply_add,
-    add
-);
+kernel!(plain_f32, f32, 4, zero, load, store, broadcast, multiply_add, add);
+kernel!(plain_f64, f64, 4, zero, load, store, broadcast, multiply_add, add);
 
 table!(F32, f32, plain_f32, 4, [4 x 2, 8 x 1]);
 table!(F64, f64, plain_f64, 4, [4 x 1]);

@@ -1,0 +1,116 @@
+//! Speed of the convolutions and products of two DCGANs, beside that of the register tile alone.
+//!
+//! `cargo run --release -p cpu --example conv [threads …]`, by default 1 and 2. Best of five.
+
+use cpu::kernels::conv::{conv_work, dgrad, fprop, wgrad};
+use cpu::kernels::gemm::Work;
+use cpu::kernels::isa::isa;
+use cpu::kernels::matmul::{matmul, matmul_work};
+use cpu::kernels::parallel::Shared;
+use cpu::kernels::tile::{Layout, PITCH, Tiles};
+use std::time::Instant;
+use tape::Conv;
+
+/// Kernel 4, stride 2, pad 1: `[size, size, c]` to `[size / 2, size / 2, k]`.
+fn halving(n: usize, size: usize, c: usize, k: usize) -> Conv {
+    let (p, q) = (size / 2, size / 2);
+    Conv { n, h: size, w: size, c, p, q, k, r: 4, s: 4, stride: 2, pad: 1 }
+}
+
+/// Seconds of the fastest of five calls, after one that is not counted.
+fn best_of_five(mut f: impl FnMut()) -> f64 {
+    f();
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let start = Instant::now();
+        f();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    best
+}
+
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect()
+}
+
+/// GFLOP/s of the first tile on operands that stay in the cache.
+fn peak() -> f64 {
+    let tile = &f32::tiles(isa())[0];
+    let k = 256;
+    let (a, b) = (numbers(tile.mr * PITCH), numbers(k * tile.nr));
+    let mut c = vec![0.0; tile.mr * tile.nr];
+    let rows: Vec<usize> = (0..tile.mr).map(|i| i * tile.nr).collect();
+    let calls = 20_000;
+    let seconds = best_of_five(|| {
+        let c = Shared::new(&mut c);
+        for _ in 0..calls {
+            let (a, b) = ((Layout::Rows, &a[..]), (&b[..], tile.nr));
+            // SAFETY: there is one thread, and the tile is for this machine.
+            unsafe { tile.multiply(k, a, b, &c, &rows, 0..tile.nr, true) };
+        }
+    });
+    2e-9 * (calls * k * tile.mr * tile.nr) as f64 / seconds
+}
+
+fn main() {
+    let mut threads: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
+    if threads.is_empty() {
+        threads = vec![1, 2];
+    }
+    let layers = [
+        ("a  64×64   3 →  64", halving(128, 64, 3, 64)),
+        ("a  32×32  64 → 128", halving(128, 32, 64, 128)),
+        ("a  16×16 128 → 256", halving(128, 16, 128, 256)),
+        ("a   8×8  256 → 512", halving(128, 8, 256, 512)),
+        ("a   4×4  512 →   1", Conv { p: 1, q: 1, stride: 1, pad: 0, ..halving(128, 4, 512, 1) }),
+        ("b  32×32   1 →  64", halving(64, 32, 1, 64)),
+        ("b  16×16  64 → 128", halving(64, 16, 64, 128)),
+        ("b   8×8  128 → 256", halving(64, 8, 128, 256)),
+        ("b   4×4  256 →   1", Conv { p: 1, q: 1, stride: 1, pad: 0, ..halving(64, 4, 256, 1) }),
+    ];
+    let products = [("a  128×8192×100", 128, 8192, 100), ("b  64×4096×100", 64, 4096, 100)];
+    for threads in threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let peak = peak() * threads as f64;
+        println!("{threads} threads; the tile alone: {peak:.0} GFLOP/s ({:?})", isa());
+        println!("{:20} {:>14} {:>14} {:>14}", "", "fprop", "dgrad", "wgrad");
+        let line = |name: &str, flops: f64, seconds: [f64; 3]| {
+            print!("{name:20}");
+            for seconds in seconds {
+                let rate = 1e-9 * flops / seconds;
+                print!(" {rate:7.1} ({:3.0}%)", 100.0 * rate / peak);
+            }
+            println!();
+        };
+        for (name, g) in &layers {
+            let mut x = numbers(g.n * g.h * g.w * g.c);
+            let mut w = numbers(g.k * g.r * g.s * g.c);
+            let mut y = numbers(g.n * g.p * g.q * g.k);
+            let mut work = Work::new(threads, conv_work(g));
+            let seconds = pool.install(|| {
+                [
+                    best_of_five(|| fprop(g, &x, &w, &mut y, &mut work)),
+                    best_of_five(|| dgrad(g, &y, &w, &mut x, &mut work)),
+                    best_of_five(|| wgrad(g, &x, &y, &mut w, false, &mut work)),
+                ]
+            });
+            line(name, 2.0 * g.macs() as f64, seconds);
+        }
+        for (name, m, n, k) in products {
+            let (mut z, mut w, mut y) = (numbers(m * k), numbers(k * n), numbers(m * n));
+            let sizes = [matmul_work(m, n, k), matmul_work(m, k, n), matmul_work(k, n, m)];
+            let size = sizes[0].max(sizes[1]).max(sizes[2]);
+            let mut work = Work::new(threads, size);
+            let seconds = pool.install(|| {
+                [
+                    best_of_five(|| {
+                        matmul(m, n, k, &z, false, &w, false, &mut y, false, &mut work)
+                    }),
+                    best_of_five(|| matmul(m, k, n, &y, false, &w, true, &mut z, false, &mut work)),
+                    best_of_five(|| matmul(k, n, m, &z, true, &y, false, &mut w, false, &mut work)),
+                ]
+            });
+            line(name, 2.0 * (m * n * k) as f64, seconds);
+        }
+    }
+}

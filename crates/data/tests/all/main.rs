@@ -1,0 +1,6 @@
+//! The room from outside: one binary of modules.
+
+mod importing;
+mod loading;
+mod reading;
+mod sets;

@@ -1,0 +1,167 @@
+//! The command line. Results go to stdout, everything else to stderr.
+
+use crate::command::{self, Ended};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit status of a run that wrote a checkpoint and wants to be started again (sysexits' TEMPFAIL).
+const AGAIN: u8 = 75;
+
+#[derive(Parser)]
+#[command(
+    name = "duel",
+    version,
+    about = "Trains generative adversarial networks from one YAML file"
+)]
+struct Cli {
+    /// What to log: a level, or rules such as train=debug
+    #[arg(long, global = true, env = "DUEL_LOG", default_value = "warn")]
+    log: String,
+    /// Folder of prepared data sets
+    #[arg(long, global = true, env = "DUEL_DATA", default_value = "datasets")]
+    data: PathBuf,
+    /// Threads to compute with; 0 for one per core
+    #[arg(long, global = true, default_value_t = 0)]
+    threads: usize,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train; prints the run directory
+    Train(Train),
+    /// Go on with a run from its last checkpoint; prints the run directory
+    Resume {
+        /// Run directory
+        run: PathBuf,
+    },
+    /// Draw samples from a run; prints the file
+    Sample(Sample),
+    /// Print the programs of an experiment: shapes, places, FLOPs, bytes, peak memory
+    Show {
+        #[command(flatten)]
+        experiment: Experiment,
+    },
+    /// Fetch, import and look at data sets
+    #[command(subcommand)]
+    Data(Data),
+}
+
+/// An experiment and what is different this time.
+#[derive(Args)]
+pub(crate) struct Experiment {
+    /// The experiment's YAML
+    pub file: PathBuf,
+    /// Set a key, such as optimizer.generator.adam.rate=1e-4; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub experiment: Experiment,
+    /// Run directory; it must not exist. Default: runs/<experiment>/seed<N>
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Print the resolved experiment and its cost, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Sample {
+    /// Run directory
+    pub run: PathBuf,
+    /// How many
+    #[arg(long, short, default_value_t = 64)]
+    pub n: usize,
+    /// Seed of the noise; the run's own by default
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Where to: a .png grid, or .npy (u8 images [n, h, w, c]; f32 for other data).
+    /// Default: RUN/sample.png
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Use the trained weights instead of their moving average
+    #[arg(long)]
+    pub no_ema: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Data {
+    /// Fetch and import whatever an experiment needs
+    Prepare {
+        #[command(flatten)]
+        experiment: Experiment,
+    },
+    /// Bring the files of a recipe here and check them
+    Fetch {
+        /// A recipe: its name, or its YAML
+        recipe: String,
+    },
+    /// Make shards of fetched files
+    Import {
+        /// A recipe: its name, or its YAML
+        recipe: String,
+    },
+    /// Describe a prepared split
+    Inspect {
+        /// Its folder, such as datasets/mnist/train
+        split: PathBuf,
+    },
+    /// Check every byte of a prepared split
+    Verify {
+        /// Its folder
+        split: PathBuf,
+    },
+}
+
+/// What all commands share.
+pub(crate) struct Globals {
+    /// Folder of prepared data sets.
+    pub data: PathBuf,
+    /// Threads; 0 for one per core.
+    pub threads: usize,
+}
+
+/// Runs `duel` with these arguments, the program's name first.
+pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help goes to stdout with status 0, mistakes to stderr with status 2.
+            usage.print().ok();
+            return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match tracing_subscriber::EnvFilter::try_new(&cli.log) {
+        Ok(filter) => {
+            let log = tracing_subscriber::fmt().with_env_filter(filter);
+            log.with_writer(std::io::stderr).try_init().ok();
+        }
+        Err(error) => {
+            eprintln!("error: --log {}: {error}; expected a level such as info", cli.log);
+            return ExitCode::from(2);
+        }
+    }
+    let globals = Globals { data: cli.data, threads: cli.threads };
+    let ended = match cli.command {
+        Command::Train(train) => command::train::run(&globals, &train),
+        Command::Resume { run } => command::resume::run(&globals, &run),
+        Command::Sample(sample) => command::sample::run(&globals, &sample),
+        Command::Show { experiment } => command::show::run(&globals, &experiment),
+        Command::Data(data) => command::data::run(&globals, &data),
+    };
+    match ended {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::Stopped) => ExitCode::from(AGAIN),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

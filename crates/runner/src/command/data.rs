@@ -1,0 +1,154 @@
+//! `duel data`: fetch, import, inspect, verify.
+
+use super::{Ended, Failure, print};
+use crate::cli::{Data, Globals};
+use crate::layers;
+use crate::session::{experiment, recipe, split_folder};
+use data::Recipe;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(globals: &Globals, command: &Data) -> Result<Ended, Failure> {
+    let here = Path::new(".");
+    match command {
+        Data::Prepare { experiment } => {
+            let layered = layers::load(&experiment.file, &experiment.sets)?;
+            prepare(globals, &layered)?;
+        }
+        Data::Fetch { recipe: name } => {
+            let recipe = recipe(name, here)?;
+            fetch(globals, &recipe)?;
+            print(cache(globals, &recipe).display());
+        }
+        Data::Import { recipe: name } => {
+            let recipe = recipe(name, here)?;
+            let fetched = fetch(globals, &recipe)?;
+            import(globals, &recipe, &fetched)?;
+        }
+        Data::Inspect { split } => inspect(split)?,
+        Data::Verify { split } => verify(split)?,
+    }
+    Ok(Ended::Done)
+}
+
+/// Whatever an experiment needs; nothing where it is there already.
+fn prepare(globals: &Globals, layered: &layers::Layered) -> Result<(), Failure> {
+    let spec = experiment(layered)?;
+    let train::Data::Images { set, split, .. } = &spec.data else { return Ok(()) };
+    let folder = split_folder(globals, set, *split);
+    if folder.exists() {
+        eprintln!("{}: there already", folder.display());
+        return Ok(());
+    }
+    let beside = layered.file().parent().unwrap_or(Path::new("."));
+    let recipe = recipe(set, beside)?;
+    let fetched = fetch(globals, &recipe)?;
+    import(globals, &recipe, &fetched)
+}
+
+/// Where fetched files lie.
+fn cache(globals: &Globals, recipe: &Recipe) -> PathBuf {
+    globals.data.join(".cache").join(&recipe.name)
+}
+
+fn fetch(globals: &Globals, recipe: &Recipe) -> Result<data::Fetched, Failure> {
+    eprintln!("{}: {} Licence: {}.", recipe.name, recipe.description, recipe.licence);
+    let mut bar = Bar::new("bytes");
+    let fetched = data::fetch(recipe, &cache(globals, recipe), &mut |what, done, total| {
+        bar.update(what, done, total);
+    });
+    bar.finish();
+    let fetched = fetched?;
+    match fetched.new.len() {
+        0 => eprintln!("{}: every file is here already", recipe.name),
+        n => eprintln!("{}: fetched and checked {n} files", recipe.name),
+    }
+    Ok(fetched)
+}
+
+fn import(globals: &Globals, recipe: &Recipe, fetched: &data::Fetched) -> Result<(), Failure> {
+    let mut bar = Bar::new("images");
+    let manifests =
+        data::import::recipe(recipe, fetched, &globals.data, &mut |split, done, all| {
+            bar.update(split, done, all);
+        });
+    bar.finish();
+    let manifests = manifests?;
+    for (split, manifest) in recipe.splits.keys().zip(manifests) {
+        let folder = globals.data.join(&recipe.name).join(split);
+        eprintln!("{}: {} images", folder.display(), manifest.rows);
+        print(folder.display());
+    }
+    Ok(())
+}
+
+fn inspect(split: &Path) -> Result<(), Failure> {
+    let summary = data::inspect(split)?;
+    let manifest = &summary.manifest;
+    let [h, w, c] = manifest.shape;
+    let mut lines = vec![
+        format!("rows      {}", manifest.rows),
+        format!("image     {h} × {w} × {c}, u8"),
+        format!("shards    {}, {} bytes", manifest.shards.len(), summary.bytes),
+    ];
+    for original in &manifest.sources {
+        lines.push(format!("source    {}  sha256 {}", original.file, original.sha256));
+    }
+    for (channel, (mean, std)) in summary.mean.iter().zip(&summary.std).enumerate() {
+        lines.push(format!("channel {channel} mean {mean:.3}, standard deviation {std:.3}"));
+    }
+    for (label, count) in manifest.class_counts.iter().enumerate() {
+        let name = manifest.classes.get(label).map_or(String::new(), |name| format!("  {name}"));
+        lines.push(format!("class {label:>3} {count:>8}{name}"));
+    }
+    print(lines.join("\n"));
+    Ok(())
+}
+
+fn verify(split: &Path) -> Result<(), Failure> {
+    let mut bar = Bar::new("bytes");
+    let report = data::verify(split, &mut |done, total| bar.update("verify", done, total));
+    bar.finish();
+    let report = report?;
+    if !report.problems.is_empty() {
+        let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+        return Err(problems.join("\n  ").into());
+    }
+    let (shards, batches, bytes) = (report.shards, report.batches, report.bytes);
+    print(format!(
+        "{}: intact, {shards} shards, {batches} batches, {bytes} bytes",
+        split.display()
+    ));
+    Ok(())
+}
+
+/// A bar on a terminal; elsewhere nothing, as these steps take seconds and end with a line.
+struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    fn new(unit: &str) -> Self {
+        let bar = ProgressBar::no_length();
+        let template = match unit {
+            "bytes" => "{msg:24!} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}",
+            _ => "{msg:24!} {wide_bar} {human_pos}/{human_len} {per_sec} ETA {eta}",
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is ours"));
+        Self { bar }
+    }
+
+    fn update(&mut self, what: &str, done: u64, total: u64) {
+        if self.bar.message() != what {
+            self.bar.set_message(what.to_string());
+        }
+        if total > 0 {
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,84 @@
+//! `duel train`: a new run.
+
+use super::{Ended, Failure, print};
+use crate::cli::{Globals, Train};
+use crate::layers;
+use crate::observe::Observed;
+use crate::run_dir::RunDir;
+use crate::session::{Need, Session, resolved};
+use crate::signals::Signals;
+use std::path::{Path, PathBuf};
+use tape::{Compiled, Options, Program};
+use train::{Checkpoint, Job, Outcome, Recorded};
+
+pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
+    let layered = layers::load(&train.experiment.file, &train.experiment.sets)?;
+    let need = if train.dry_run { Need::Extents } else { Need::Samples };
+    let session = Session::open(&layered, globals, need)?;
+    let recorded = session.record();
+    let compiled = recorded.tape.compile(&Options::default());
+    if train.dry_run {
+        print(resolved(&session.spec));
+        print(cost(&compiled, session.real_bytes()));
+        return Ok(Ended::Done);
+    }
+    let directory = match &train.out {
+        Some(out) => out.clone(),
+        None => default_directory(&train.experiment.file, session.spec.seed),
+    };
+    let run = RunDir::create(&directory)?;
+    run.write("resolved.yaml", resolved(&session.spec).as_bytes())?;
+    run.write("program.txt", listing(&compiled, session.real_bytes()).as_bytes())?;
+    play(globals, &session, recorded, run, None)
+}
+
+/// Trains in a run directory, from the start or from a checkpoint.
+pub(super) fn play(
+    globals: &Globals,
+    session: &Session,
+    recorded: Recorded,
+    run: RunDir,
+    from: Option<&Checkpoint>,
+) -> Result<Ended, Failure> {
+    let signals = Signals::listen()?;
+    let position = from.map_or(0, |checkpoint| checkpoint.header.position);
+    let mut source = session.source(position)?;
+    let path = run.path().to_path_buf();
+    let mut observed = Observed::new(&session.spec, run, signals, from)?;
+    let observer = &mut observed;
+    let outcome = session.on_device(globals, move |device| {
+        let options = Options::default();
+        let job = Job { spec: &session.spec, recorded: &recorded, rank: 0, options };
+        Ok(train::train(&job, device, &mut *source, observer, from)?)
+    });
+    observed.finish(&outcome)?;
+    let outcome = outcome?;
+    print(path.display());
+    Ok(match outcome {
+        Outcome::Finished(_) => Ended::Done,
+        Outcome::Stopped(_) => Ended::Stopped,
+    })
+}
+
+/// `runs/<experiment>/seed<N>`
+fn default_directory(file: &Path, seed: u64) -> PathBuf {
+    let name = file.file_stem().unwrap_or(file.as_os_str());
+    Path::new("runs").join(name).join(format!("seed{seed}"))
+}
+
+/// What the programs cost, a line each, and what lies in memory.
+pub(super) fn cost(compiled: &Compiled, real: usize) -> String {
+    let mut lines: Vec<String> =
+        (0..compiled.programs.len()).map(|i| compiled.print_cost(Program(i), real)).collect();
+    lines.push(compiled.print_memory(real));
+    lines.join("\n")
+}
+
+/// Every program, and what they cost.
+pub(super) fn listing(compiled: &Compiled, real: usize) -> String {
+    let mut text = String::new();
+    for i in 0..compiled.programs.len() {
+        text += &format!("{}\n{}\n", compiled.programs[i].name, compiled.print(Program(i)));
+    }
+    text + &cost(compiled, real) + "\n"
+}

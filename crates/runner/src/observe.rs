@@ -1,0 +1,193 @@
+//! What a run leaves behind: a log, pictures, checkpoints; and what it tells meanwhile.
+
+use crate::command::Failure;
+use crate::command::sample::to_bytes;
+use crate::figure1;
+use crate::journal::Journal;
+use crate::picture::curves::{PALETTE, Panel, Series, curves};
+use crate::picture::grid::{grid, scale_for};
+use crate::picture::save;
+use crate::progress::{Figures, Progress as Bar};
+use crate::run_dir::{RunDir, at, last_checkpoint};
+use crate::signals::Signals;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::PathBuf;
+use train::{Checkpoint, Data, Experiment, Observer, Outcome, Probe, Progress, Refusal, Report};
+
+/// A line of `metrics.jsonl`: means over the steps since the line before.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Line {
+    step: u64,
+    images: u64,
+    loss_d: f64,
+    loss_g: f64,
+    /// V(D, G), equation 1.
+    value: f64,
+    /// V at the equilibrium: −log 4.
+    optimum: Option<f64>,
+    d_real: f64,
+    d_fake: f64,
+    images_per_second: f64,
+    data_wait: f64,
+}
+
+/// Keeps a run directory.
+pub(crate) struct Observed {
+    name: String,
+    run: RunDir,
+    journal: Journal,
+    lines: Vec<Line>,
+    bar: Bar,
+    signals: Signals,
+    /// Mean and standard deviation of one-dimensional data, which are drawn as figure 1.
+    gaussian: Option<[f64; 2]>,
+    probabilities: bool,
+}
+
+impl Observed {
+    /// Takes up a directory; its log is cut back to what the checkpoint knows of.
+    pub fn new(
+        spec: &Experiment,
+        run: RunDir,
+        signals: Signals,
+        from: Option<&Checkpoint>,
+    ) -> Result<Self, Failure> {
+        let path = run.path().join("metrics.jsonl");
+        let journal = Journal::open(&path, from.map_or(0, |c| c.header.lines))?;
+        let text = fs::read_to_string(&path).map_err(|e| at(&path, &e))?;
+        let mut lines = Vec::new();
+        for (i, line) in text.lines().enumerate() {
+            let parsed = serde_json::from_str(line);
+            lines.push(parsed.map_err(|e| format!("{}:{}: {e}", path.display(), i + 1))?);
+        }
+        let images = from.map_or(0, |c| c.header.progress.images);
+        let gaussian = match spec.data {
+            Data::Gaussian { mean, std } => Some([mean, std]),
+            Data::Images { .. } => None,
+        };
+        let bar = Bar::new(spec.images.0, images);
+        let name = run.path().display().to_string();
+        let probabilities = spec.objective.optimum().is_some();
+        Ok(Self { name, run, journal, lines, bar, signals, gaussian, probabilities })
+    }
+
+    /// Ends the bar and says what became of the run.
+    pub fn finish(&mut self, outcome: &Result<Outcome, Failure>) -> Result<(), Failure> {
+        self.bar.finish();
+        match outcome {
+            Ok(Outcome::Finished(_)) => {}
+            Ok(Outcome::Stopped(at)) => {
+                let (images, run) = (at.images, &self.name);
+                eprintln!("stopped after {images} images; `duel resume {run}` goes on");
+            }
+            Err(_) => return Ok(()),
+        }
+        self.journal.sync()?;
+        self.draw_curves()?;
+        if self.gaussian.is_some() {
+            figure1::strip(&self.run)?;
+        }
+        Ok(())
+    }
+
+    fn draw_curves(&self) -> Result<(), Failure> {
+        let path = self.run.path().join("curves.png");
+        let series = |name: &str, colour: usize, of: fn(&Line) -> f64| Series {
+            name: name.to_string(),
+            colour: PALETTE[colour],
+            points: self.lines.iter().map(|line| (line.images as f64, of(line))).collect(),
+        };
+        let panel = |title: &str, y_label: &str, series, rules| Panel {
+            title: title.to_string(),
+            y_label: y_label.to_string(),
+            series,
+            rules,
+            log: false,
+        };
+        let optimum = self.lines.last().and_then(|line| line.optimum);
+        let log4 = optimum.map(|v| (v, "−log 4".to_string())).into_iter().collect();
+        let (judged, half) = match self.probabilities {
+            true => ("probability", vec![(0.5, "1/2".to_string())]),
+            false => ("score", vec![]),
+        };
+        let panels = [
+            panel(
+                "Losses",
+                "nats",
+                vec![series("D", 0, |line| line.loss_d), series("G", 1, |line| line.loss_g)],
+                vec![],
+            ),
+            panel("Value V(D, G)", "nats", vec![series("V", 2, |line| line.value)], log4),
+            panel(
+                "What D says",
+                judged,
+                vec![
+                    series("D(x)", 0, |line| line.d_real),
+                    series("D(G(z))", 1, |line| line.d_fake),
+                ],
+                half,
+            ),
+        ];
+        curves(&path, &self.name, &panels).map_err(|e| at(&path, &e))
+    }
+}
+
+impl Observer for Observed {
+    fn report(&mut self, report: &Report) -> Result<(), Refusal> {
+        let &Report { step, images, loss_d, loss_g, value, optimum, .. } = report;
+        let &Report { d_real, d_fake, images_per_second, data_wait, .. } = report;
+        let line = Line {
+            step,
+            images,
+            loss_d,
+            loss_g,
+            value,
+            optimum,
+            d_real,
+            d_fake,
+            images_per_second,
+            data_wait,
+        };
+        self.journal.append(&line)?;
+        self.lines.push(line);
+        let figures = Figures { images, images_per_second, data_wait, d_real, d_fake, value };
+        self.bar.update(&figures);
+        Ok(())
+    }
+
+    fn samples(&mut self, at_step: &Progress, probe: &mut Probe<'_>) -> Result<(), Refusal> {
+        let images = at_step.images;
+        if let Some(law) = self.gaussian {
+            figure1::draw(&self.run, images, law, probe)?;
+        } else {
+            let ([h, w, c], rows) = (probe.sample(), probe.rows());
+            let z = probe.noise(0)?;
+            let weights = probe.best();
+            let pixels = to_bytes(&probe.generate(weights, &z)?, probe.range());
+            let columns = (rows as f64).sqrt().ceil() as usize;
+            let picture = grid(&pixels, rows, h, w, c, columns, scale_for(h, w));
+            let path = self.run.path().join(format!("samples/{images:012}.png"));
+            save(&picture, &path).map_err(|e| at(&path, &e))?;
+        }
+        self.draw_curves()
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Refusal> {
+        // The log is durable before the checkpoint that counts its lines.
+        self.journal.sync()?;
+        Ok(checkpoint.write(&self.run.checkpoint(checkpoint.header.progress.images))?)
+    }
+
+    fn last_checkpoint(&self) -> Option<PathBuf> {
+        last_checkpoint(self.run.path()).ok().flatten()
+    }
+
+    fn lines(&self) -> u64 {
+        self.journal.lines()
+    }
+
+    fn stop(&mut self, _at: &Progress) -> bool {
+        self.signals.asked()
+    }
+}

@@ -1,0 +1,87 @@
+//! The directory of a run: what lies where, and that nobody overwrites it.
+
+use crate::aside;
+use crate::command::Failure;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// A run directory that this process alone works in.
+pub(crate) struct RunDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Makes a new one; never touches one that is there.
+    pub fn create(path: &Path) -> Result<Self, Failure> {
+        if path.exists() {
+            let dir = path.display();
+            return Err(format!(
+                "{dir}: there is a run here already; `duel resume {dir}` goes on with it, \
+                 `--out DIR` puts a new one elsewhere"
+            )
+            .into());
+        }
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(|e| at(parent, &e))?;
+        // Whoever makes the directory has it: two processes cannot both succeed.
+        fs::create_dir(path).map_err(|e| at(path, &e))?;
+        for part in ["samples", "checkpoints"] {
+            let part = path.join(part);
+            fs::create_dir(&part).map_err(|e| at(&part, &e))?;
+        }
+        Self::open(path)
+    }
+
+    /// Opens one to go on with.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        if !path.is_dir() {
+            return Err(format!("{}: no such run directory", path.display()).into());
+        }
+        let lock = path.join(".lock");
+        let file = File::create(&lock).map_err(|e| at(&lock, &e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(format!("{}: another process trains here", path.display()).into())
+            }
+            Err(TryLockError::Error(error)) => Err(at(&lock, &error)),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file of the directory as a whole.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.path.join(name);
+        aside::write(&path, bytes).map_err(|e| at(&path, &e))
+    }
+
+    /// Where the checkpoint at so many images lies.
+    pub fn checkpoint(&self, images: u64) -> PathBuf {
+        self.path.join("checkpoints").join(format!("{images:012}.safetensors"))
+    }
+}
+
+/// The newest checkpoint of a run.
+pub(crate) fn last_checkpoint(run: &Path) -> Result<Option<PathBuf>, Failure> {
+    let folder = run.join("checkpoints");
+    let entries = fs::read_dir(&folder).map_err(|e| at(&folder, &e))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| at(&folder, &e))?.path();
+        let numbered = path.file_stem().is_some_and(|s| s.len() == 12);
+        if numbered && path.extension().is_some_and(|e| e == "safetensors") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found.pop())
+}
+
+/// An error of the file system, with the path that it is about.
+pub(crate) fn at(path: &Path, error: &std::io::Error) -> Failure {
+    format!("{}: {error}", path.display()).into()
+}

@@ -1,0 +1,30 @@
+//! SIGINT and SIGTERM: stop at the next step, with a checkpoint. A second one ends the process.
+
+use signal_hook::consts::{SIGINT, SIGTERM, TERM_SIGNALS};
+use signal_hook::flag;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the process was asked to stop.
+#[derive(Clone)]
+pub(crate) struct Signals {
+    asked: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub fn listen() -> io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in TERM_SIGNALS.iter().copied().filter(|s| [SIGINT, SIGTERM].contains(s)) {
+            // The order matters: the first signal finds the flag down and raises it.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+            flag::register(signal, Arc::clone(&asked))?;
+        }
+        Ok(Self { asked })
+    }
+
+    pub fn asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,118 @@
+//! Algorithm 1 of Goodfellow et al. (2014), and when to tell of it.
+
+use crate::checkpoint::CheckpointError;
+use crate::game::Game;
+use crate::{Checkpoint, Experiment, Observer, Progress, Recorded, Refusal, Source};
+use std::path::PathBuf;
+use tape::{Device, DeviceError, Options};
+
+/// What is run, and by whom.
+pub struct Job<'a> {
+    /// An experiment that was checked.
+    pub spec: &'a Experiment,
+    /// Its programs.
+    pub recorded: &'a Recorded,
+    /// This rank.
+    pub rank: usize,
+    /// Choices of the device.
+    pub options: Options,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All images were shown.
+    Finished(Progress),
+    /// It was asked to stop, and can be resumed from its last checkpoint.
+    Stopped(Progress),
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A step whose result was not finite.
+    #[error(
+        "step {} ({} images): {what}. Nothing was updated since, and nothing was written. {}. \
+         Try a lower learning rate, or the other player's", at.step + 1, at.images, back(last)
+    )]
+    NotFinite {
+        /// Before the step.
+        at: Progress,
+        /// Program, operation, tensor and the line that recorded it.
+        what: String,
+        /// The newest checkpoint.
+        last: Option<PathBuf>,
+    },
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(#[from] DeviceError),
+    /// There are no more samples.
+    #[error("no samples after {position}: {error}")]
+    Source {
+        /// Samples so far.
+        position: u64,
+        /// The source's reason.
+        error: Refusal,
+    },
+    /// The data does not fit the programs.
+    #[error("the data: found {found}, expected {expected}")]
+    Data {
+        /// What the source says.
+        found: String,
+        /// What was recorded.
+        expected: String,
+    },
+    /// The observer gave up.
+    #[error(transparent)]
+    Observer(Refusal),
+    /// The checkpoint cannot be continued.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+fn back(last: &Option<PathBuf>) -> String {
+    match last {
+        Some(path) => format!("The last checkpoint is {}", path.display()),
+        None => "There is no checkpoint yet".to_string(),
+    }
+}
+
+/// Trains, from the start or from a checkpoint. `data` stands at the checkpoint's position already.
+///
+/// # Errors
+/// A step that was not finite, with the first tensor that was not; data that does not fit; what the
+/// device, the source and the observer report.
+pub fn train(
+    job: &Job<'_>,
+    device: &mut dyn Device,
+    data: &mut dyn Source,
+    run: &mut dyn Observer,
+    resume: Option<&Checkpoint>,
+) -> Result<Outcome, TrainError> {
+    let Job { spec, recorded, .. } = job;
+    let steps = recorded.steps;
+    let _run = tracing::info_span!("run", rank = job.rank).entered();
+    device.load(&recorded.tape, &job.options)?;
+    let mut game = Game::begin(job, device, data, run, resume)?;
+    while game.progress.images < spec.images.0 {
+        let before = game.progress;
+        for _ in 0..spec.k {
+            // "for k steps do": x ~ p_data, z ~ p_z, D ascends its stochastic gradient.
+            game.step_discriminator(steps.discriminator)?;
+        }
+        if let Some(generator) = steps.generator {
+            // z ~ p_z, G descends its stochastic gradient.
+            game.step_generator(generator)?;
+        }
+        game.end_iteration()?;
+        game.tell(&before)?;
+        if game.stopped()? {
+            return Ok(Outcome::Stopped(game.progress));
+        }
+    }
+    game.finish()?;
+    Ok(Outcome::Finished(game.progress))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! What an experiment may say: everything that can be refused before data or a device is touched.
+
+use crate::{Data, Experiment, Objective, SamplingStatistics, Schedule};
+use model::{Model, Problem};
+
+/// More than this is a slip of the pen.
+const MOST: u64 = 1 << 24;
+
+impl Experiment {
+    /// Refuses what cannot be trained by `world` ranks. Samples have their say in
+    /// [`Experiment::check_samples`].
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with its dotted key.
+    pub fn check(&self, world: usize) -> Result<(), Problem> {
+        self.check_data()?;
+        let own = self.model.sample().unwrap_or([1, 1, 1]);
+        self.model.check(own).map_err(|p| p.under("model"))?;
+        if let Data::Gaussian { .. } = self.data {
+            self.check_samples([1, 1, 1])?;
+        }
+        self.check_game()?;
+        self.check_lengths(world)?;
+        let Self { optimizer, .. } = self;
+        for (key, player) in [
+            ("optimizer.generator", &optimizer.generator),
+            ("optimizer.discriminator", &optimizer.discriminator),
+        ] {
+            player.check().map_err(|p| p.under(key))?;
+        }
+        self.check_sampling()
+    }
+
+    /// Refuses networks that do not fit samples `[h, w, c]`.
+    ///
+    /// # Errors
+    /// The setting of the model that does not fit, with its dotted key.
+    pub fn check_samples(&self, sample: [usize; 3]) -> Result<(), Problem> {
+        self.model.check(sample).map_err(|p| p.under("model"))
+    }
+
+    fn check_data(&self) -> Result<(), Problem> {
+        match &self.data {
+            Data::Gaussian { mean, std } => {
+                let key = "data.gaussian.mean";
+                Problem::unless(mean.is_finite(), key, mean, "a number", "change it")?;
+                let fine = std.is_finite() && *std > 0.0;
+                let key = "data.gaussian.std";
+                Problem::unless(fine, key, std, "a number above 0", "change it")?;
+                let marginals =
+                    matches!(&self.model, Model::Goodfellow(m) if m.generator.marginals);
+                Problem::unless(
+                    !marginals,
+                    "model.goodfellow.generator.marginals",
+                    "true",
+                    "false, since the data has no pixels",
+                    "set `marginals: false`",
+                )
+            }
+            Data::Images { set, pad, .. } => {
+                let fix = "data sets are the recipes in experiments/datasets";
+                let fine = !set.is_empty();
+                Problem::unless(fine, "data.images.set", "nothing", "a data set's name", fix)?;
+                let fine = *pad <= 1024;
+                Problem::unless(fine, "data.images.pad", pad, "0 to 1024", "change it")
+            }
+        }
+    }
+
+    fn check_game(&self) -> Result<(), Problem> {
+        self.objective.check()?;
+        let k = self.k;
+        let fix = "`k: 1` alternates the two";
+        Problem::unless((1..=1000).contains(&k), "k", k, "1 to 1000 steps of D", fix)?;
+        Problem::unless(
+            k == 1 || self.schedule == Schedule::Algorithm1,
+            "k",
+            k,
+            "1, since with `schedule: shared_fakes` one batch of fakes serves one step of each",
+            "set `k: 1` or `schedule: algorithm1`",
+        )?;
+        let penalty = matches!(self.objective, Objective::Wasserstein(w) if w.penalty > 0.0);
+        Problem::unless(
+            !(penalty && self.model.has_norm_d()),
+            "model.dcgan.norm_d",
+            "batch",
+            "none, since a gradient penalty asks for the slope of D at each sample by itself, and batch norm \
+             mixes samples",
+            "set `norm_d: none` or `objective.wasserstein.penalty: 0`",
+        )
+    }
+
+    fn check_lengths(&self, world: usize) -> Result<(), Problem> {
+        let batch = self.batch;
+        let expected = format!("1 to {MOST}");
+        let fine = (1..=MOST).contains(&(batch as u64));
+        Problem::unless(fine, "batch", batch, expected, "change it")?;
+        Problem::unless(
+            batch.is_multiple_of(world),
+            "batch",
+            batch,
+            format!("a multiple of {world}, the number of ranks"),
+            format!("use {} or {}", (batch / world).max(1) * world, (batch / world + 1) * world),
+        )?;
+        let images = self.images;
+        let fix = "it is the length of the run in real images shown";
+        Problem::unless(images.0 > 0, "images", images, "1 or more", fix)?;
+        let every = self.every;
+        for (key, count) in [
+            ("every.report", every.report),
+            ("every.samples", every.samples),
+            ("every.metrics", every.metrics),
+            ("every.checkpoint", every.checkpoint),
+        ] {
+            let fix = format!("use `{images}`, the length of the run, for once at its end");
+            Problem::unless(count.0 > 0, key, count, "1 image or more", fix)?;
+        }
+        Ok(())
+    }
+
+    fn check_sampling(&self) -> Result<(), Problem> {
+        let Some(decay) = self.ema else { return Ok(()) };
+        let fine = decay > 0.0 && decay < 1.0;
+        let fix = "0.999 averages over about a thousand updates; leave it out for no average";
+        Problem::unless(fine, "ema", decay, "above 0, below 1", fix)?;
+        Problem::unless(
+            self.sampling_statistics == SamplingStatistics::Batch,
+            "sampling_statistics",
+            "running",
+            "batch, since the running statistics belong to G's own parameters and not to their average (`ema`)",
+            "set `sampling_statistics: batch` or leave `ema` out",
+        )
+    }
+}

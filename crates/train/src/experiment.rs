@@ -1,0 +1,177 @@
+//! `Experiment`: the one typed form of an experiment, with its defaults.
+
+use crate::{Count, Objective, Optimizer};
+use model::Model;
+use serde::{Deserialize, Serialize};
+
+/// What is trained, on what, how, and how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// The networks.
+    pub model: Model,
+    /// What D is shown as real.
+    pub data: Data,
+    /// What G and D descend.
+    #[serde(default)]
+    pub objective: Objective,
+    /// In which order they do it.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Steps of D for each step of G: Algorithm 1's k.
+    #[serde(default = "one")]
+    pub k: u64,
+    /// Samples of a step, of the world; each rank takes batch / world.
+    #[serde(default = "batch")]
+    pub batch: usize,
+    /// Length of the run, in real images shown to D.
+    pub images: Count,
+    /// How parameters follow their gradients.
+    #[serde(default)]
+    pub optimizer: Optimizers,
+    /// Decay of a moving average of G's parameters, which is sampled as well.
+    #[serde(default)]
+    pub ema: Option<f64>,
+    /// Which statistics G's batch norms use where samples are drawn.
+    #[serde(default)]
+    pub sampling_statistics: SamplingStatistics,
+    /// Floating point type.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Key of everything that is drawn.
+    #[serde(default)]
+    pub seed: u64,
+    /// How often something is told or kept.
+    #[serde(default)]
+    pub every: Every,
+}
+
+/// Where real samples come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Data {
+    /// Numbers from a normal distribution, as in figure 1 of Goodfellow et al. 2014.
+    Gaussian {
+        /// Mean.
+        #[serde(default)]
+        mean: f64,
+        /// Standard deviation.
+        #[serde(default = "unit")]
+        std: f64,
+    },
+    /// Images of a prepared data set.
+    Images {
+        /// Its name.
+        set: String,
+        /// Which part of it.
+        #[serde(default)]
+        split: Split,
+        /// Black pixels that are put around each image, on each side.
+        #[serde(default)]
+        pad: usize,
+        /// Whether images are mirrored left to right, half of them.
+        #[serde(default)]
+        flip: bool,
+    },
+}
+
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// To train on.
+    #[default]
+    Train,
+    /// To compare with.
+    Test,
+}
+
+/// The order in which the players move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Goodfellow et al. 2014: k steps of D, then one of G, each with noise of its own.
+    #[default]
+    Algorithm1,
+    /// The PyTorch example: one batch of fakes serves D's step, and then G's through the D that has
+    /// just moved.
+    SharedFakes,
+}
+
+/// An optimiser for each player.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optimizers {
+    /// G's.
+    pub generator: Optimizer,
+    /// D's.
+    pub discriminator: Optimizer,
+}
+
+/// Statistics of G's batch norms where samples are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplingStatistics {
+    /// Those of the batch of samples, as in the 2015 code.
+    #[default]
+    Batch,
+    /// Running averages over training.
+    Running,
+}
+
+/// Floating point type of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// What suits the device.
+    #[default]
+    Auto,
+    /// 32 bits.
+    F32,
+    /// 64 bits; on cores only.
+    F64,
+}
+
+/// How often something is told or kept, in real images shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Every {
+    /// Means of losses and of D's answers.
+    pub report: Count,
+    /// Pictures of samples.
+    pub samples: Count,
+    /// Measurements on many samples.
+    pub metrics: Count,
+    /// Checkpoints.
+    pub checkpoint: Count,
+}
+
+impl Default for Every {
+    fn default() -> Self {
+        Self {
+            report: Count(10_000),
+            samples: Count(100_000),
+            metrics: Count(500_000),
+            checkpoint: Count(1_000_000),
+        }
+    }
+}
+
+impl Experiment {
+    /// Real images that one iteration shows to D.
+    pub fn images_per_iteration(&self) -> u64 {
+        self.k * self.batch as u64
+    }
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn batch() -> usize {
+    128
+}
+
+fn unit() -> f64 {
+    1.0
+}

@@ -1,0 +1,320 @@
+//! A run in play: its counters, its clock, and what is due.
+
+use crate::algorithm1::{Job, TrainError};
+use crate::faults::{History, LOOK_EVERY};
+use crate::{Checkpoint, Observer, Probe, Progress, Report, Source, reals};
+use std::time::{Duration, Instant};
+use tape::{Clock, Device, DeviceError, Program};
+
+/// Logits of the pixels' means stay this far from 0 and 1: half a grey level.
+const DARKEST: f64 = 0.5 / 255.0;
+
+pub(crate) struct Game<'a> {
+    job: &'a Job<'a>,
+    device: &'a mut dyn Device,
+    data: &'a mut dyn Source,
+    run: &'a mut dyn Observer,
+    pub progress: Progress,
+    /// One batch of real samples.
+    real: Vec<u8>,
+    scalars: Vec<String>,
+    history: History,
+    /// When the last report was made: images, time, time spent waiting for data.
+    since: (u64, Instant, Duration),
+    /// Images at the last checkpoint and samples of this process.
+    kept: Option<u64>,
+    shown: Option<u64>,
+}
+
+impl<'a> Game<'a> {
+    /// Gives the device its first state, or a checkpoint's.
+    pub fn begin(
+        job: &'a Job<'a>,
+        device: &'a mut dyn Device,
+        data: &'a mut dyn Source,
+        run: &'a mut dyn Observer,
+        resume: Option<&Checkpoint>,
+    ) -> Result<Self, TrainError> {
+        let tape = &job.recorded.tape;
+        let input = tape.tensor(job.recorded.real).clone();
+        let found = format!("{:?} of type {:?}", data.sample(), data.dtype());
+        let expected = format!("{:?} of type {:?}", job.recorded.gan.sample, input.dtype);
+        if found != expected {
+            return Err(TrainError::Data { found, expected });
+        }
+        let since = (0, Instant::now(), data.waited());
+        let mut game = Self {
+            job,
+            device,
+            data,
+            run,
+            progress: Progress::default(),
+            real: vec![0; input.shape.len() * input.dtype.bytes(4)],
+            scalars: tape.scalars(),
+            history: History::default(),
+            since,
+            kept: None,
+            shown: None,
+        };
+        match resume {
+            Some(checkpoint) => game.resume(checkpoint)?,
+            None => game.start()?,
+        }
+        Ok(game)
+    }
+
+    fn start(&mut self) -> Result<(), TrainError> {
+        let clock = self.clock();
+        self.device.run(self.job.recorded.init, &clock)?;
+        self.start_at_marginals()?;
+        tracing::info!(device = self.device.describe(), "training starts");
+        self.samples()
+    }
+
+    fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let Job { spec, recorded, .. } = *self.job;
+        checkpoint.restore(spec, recorded, self.device)?;
+        let position = checkpoint.header.position;
+        if self.data.position() != position {
+            let found = format!("a source at sample {}", self.data.position());
+            let expected = format!("one at sample {position}, where the checkpoint stopped");
+            return Err(TrainError::Data { found, expected });
+        }
+        self.progress = checkpoint.header.progress;
+        self.since.0 = self.progress.images;
+        self.kept = Some(self.progress.images);
+        tracing::info!(
+            step = self.progress.step,
+            images = self.progress.images,
+            "training goes on"
+        );
+        Ok(())
+    }
+
+    /// The 2014 code starts the bias of G's output where a sigmoid gives each pixel's mean.
+    fn start_at_marginals(&mut self) -> Result<(), TrainError> {
+        let recorded = self.job.recorded;
+        let Some(bias) = recorded.gan.marginals() else { return Ok(()) };
+        let position = self.data.position();
+        let means = self.data.marginals();
+        let means = means.map_err(|error| TrainError::Source { position, error })?;
+        let pixels = recorded.tape.shape(bias).len();
+        let means =
+            means.filter(|means| means.len() == pixels).ok_or_else(|| TrainError::Data {
+                found: "no means of its pixels".to_string(),
+                expected: format!("{pixels} of them, for `marginals: true`"),
+            })?;
+        let logits = means.iter().map(|p| {
+            let p = p.clamp(DARKEST, 1.0 - DARKEST);
+            (p / (1.0 - p)).ln()
+        });
+        reals::write(self.device, bias, logits.clone())?;
+        if let Some(ema) = recorded.ema {
+            let own = recorded.tape.parameters(recorded.gan.g);
+            let at = own.iter().position(|&p| p == bias).expect("the bias is a parameter of G");
+            reals::write(self.device, recorded.tape.parameters(ema)[at], logits)?;
+        }
+        Ok(())
+    }
+
+    /// Draws a batch and runs D's step, or the step of both.
+    pub fn step_discriminator(&mut self, program: Program) -> Result<(), TrainError> {
+        let position = self.data.position();
+        let drawn = self.data.next(&mut self.real);
+        drawn.map_err(|error| TrainError::Source { position, error })?;
+        self.device.write(self.job.recorded.real, &self.real)?;
+        self.step(program, true)?;
+        self.progress.images += self.job.spec.batch as u64;
+        self.progress.discriminator += 1;
+        if self.job.recorded.steps.generator.is_none() {
+            self.progress.generator += 1;
+        }
+        Ok(())
+    }
+
+    /// Runs G's step.
+    pub fn step_generator(&mut self, program: Program) -> Result<(), TrainError> {
+        self.step(program, false)?;
+        self.progress.generator += 1;
+        Ok(())
+    }
+
+    fn step(&mut self, program: Program, reads_real: bool) -> Result<(), TrainError> {
+        self.progress.tick += 1;
+        let clock = self.clock();
+        self.device.run(program, &clock)?;
+        let real = reads_real.then_some(&self.real[..]);
+        self.history.keep(program, clock, real, self.progress);
+        Ok(())
+    }
+
+    /// What changes from run to run.
+    fn clock(&self) -> Clock {
+        let scalars = self.scalars.iter().map(|name| self.scalar(name)).collect();
+        let Job { spec, rank, .. } = *self.job;
+        Clock { seed: spec.seed, tick: self.progress.tick, rank, scalars, check: false }
+    }
+
+    fn scalar(&self, name: &str) -> f64 {
+        let Job { spec, .. } = *self.job;
+        let at = &self.progress;
+        let (player, quantity) = name.split_once('.').unwrap_or((name, ""));
+        let value = match (player, quantity) {
+            ("generator", "ema") => spec.ema.map(|decay| ramped(decay, at.generator)),
+            ("generator", quantity) => spec.optimizer.generator.scalar(quantity, at.generator, at),
+            (_, quantity) => spec.optimizer.discriminator.scalar(quantity, at.discriminator, at),
+        };
+        value.expect("every scalar was recorded by the rule that computes it")
+    }
+
+    /// Counts the iteration, and looks at the flag now and then.
+    pub fn end_iteration(&mut self) -> Result<(), TrainError> {
+        self.progress.step += 1;
+        if self.progress.step.is_multiple_of(LOOK_EVERY) {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that all steps so far were finite.
+    fn look(&mut self) -> Result<(), TrainError> {
+        let tape = &self.job.recorded.tape;
+        let flag = reals::read(tape, self.device, tape.fault())?[0];
+        if flag == 0.0 {
+            self.history.clear();
+            return Ok(());
+        }
+        let last = self.run.last_checkpoint();
+        let Some(entry) = self.history.find(flag) else {
+            let what = format!("a step before the last {LOOK_EVERY} was not finite (flag {flag})");
+            return Err(TrainError::NotFinite { at: self.progress, what, last });
+        };
+        // The flag holds back every update, so the state is still that of the step: again, slowly.
+        if let Some(real) = &entry.real {
+            self.device.write(self.job.recorded.real, real)?;
+        }
+        let clock = Clock { check: true, ..entry.clock.clone() };
+        let again = self.device.run(entry.program, &clock);
+        let again = again.and_then(|()| reals::read(tape, self.device, tape.fault()));
+        let what = match again {
+            Err(error @ DeviceError::NotFinite { .. }) => error.to_string(),
+            Err(error) => return Err(error.into()),
+            Ok(_) => {
+                "a loss or gradient was not finite, but is when the step is run again; the device \
+                      may be at fault"
+                    .to_string()
+            }
+        };
+        Err(TrainError::NotFinite { at: entry.progress, what, last })
+    }
+
+    /// Reports, samples, metrics and checkpoints: when due.
+    pub fn tell(&mut self, before: &Progress) -> Result<(), TrainError> {
+        let every = self.job.spec.every;
+        let due = |count: crate::Count| self.progress.passed(before, count.0);
+        let [report, samples, metrics, checkpoint] =
+            [every.report, every.samples, every.metrics, every.checkpoint].map(due);
+        if report || samples || metrics || checkpoint {
+            self.look()?;
+        }
+        if report {
+            self.report()?;
+            self.empty_window()?;
+        }
+        if samples {
+            self.samples()?;
+        }
+        if metrics {
+            let Job { spec, recorded, rank, .. } = *self.job;
+            let mut probe = Probe::new(recorded, self.device, rank, spec.seed);
+            self.run.metrics(&self.progress, &mut probe).map_err(TrainError::Observer)?;
+        }
+        if checkpoint {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the observer wants to stop; then the checkpoint is written.
+    pub fn stopped(&mut self) -> Result<bool, TrainError> {
+        if !self.run.stop(&self.progress) {
+            return Ok(false);
+        }
+        self.look()?;
+        self.checkpoint()?;
+        Ok(true)
+    }
+
+    /// The last checkpoint, and then what a longer run would tell later: the checkpoint must not know
+    /// that this run ended here.
+    pub fn finish(&mut self) -> Result<(), TrainError> {
+        self.look()?;
+        self.checkpoint()?;
+        if self.progress.step > self.progress.reported {
+            self.report()?;
+        }
+        self.samples()
+    }
+
+    /// Means since the last report.
+    fn report(&mut self) -> Result<(), TrainError> {
+        let Job { spec, recorded, .. } = *self.job;
+        let iterations = (self.progress.step - self.progress.reported) as f64;
+        let d = reals::read(&recorded.tape, self.device, recorded.window_d)?;
+        let g = reals::read(&recorded.tape, self.device, recorded.window_g)?;
+        let of_d = |i: usize| d[i] / (iterations * spec.k as f64);
+        let (images, then, waited) = self.since;
+        let seconds = then.elapsed().as_secs_f64().max(1e-9);
+        let waiting = self.data.waited().saturating_sub(waited).as_secs_f64();
+        let report = Report {
+            step: self.progress.step,
+            images: self.progress.images,
+            loss_d: of_d(0),
+            loss_g: g[0] / iterations,
+            value: of_d(3),
+            optimum: spec.objective.optimum(),
+            d_real: of_d(1),
+            d_fake: of_d(2),
+            images_per_second: (self.progress.images - images) as f64 / seconds,
+            data_wait: (waiting / seconds).min(1.0),
+        };
+        self.since = (self.progress.images, Instant::now(), self.data.waited());
+        self.run.report(&report).map_err(TrainError::Observer)
+    }
+
+    fn empty_window(&mut self) -> Result<(), TrainError> {
+        let recorded = self.job.recorded;
+        reals::write(self.device, recorded.window_d, [0.0; 4].into_iter())?;
+        reals::write(self.device, recorded.window_g, [0.0].into_iter())?;
+        self.progress.reported = self.progress.step;
+        Ok(())
+    }
+
+    fn samples(&mut self) -> Result<(), TrainError> {
+        if self.shown == Some(self.progress.images) {
+            return Ok(());
+        }
+        self.shown = Some(self.progress.images);
+        let Job { spec, recorded, rank, .. } = *self.job;
+        let mut probe = Probe::new(recorded, self.device, rank, spec.seed);
+        self.run.samples(&self.progress, &mut probe).map_err(TrainError::Observer)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        if self.kept == Some(self.progress.images) {
+            return Ok(());
+        }
+        let Job { spec, recorded, .. } = *self.job;
+        let outside = [self.data.position(), self.run.lines()];
+        let checkpoint = Checkpoint::save(spec, recorded, self.device, self.progress, outside)?;
+        self.run.checkpoint(&checkpoint).map_err(TrainError::Observer)?;
+        self.kept = Some(self.progress.images);
+        Ok(())
+    }
+}
+
+/// The average follows fast at first: min(decay, (1 + t) / (10 + t)) at update t.
+fn ramped(decay: f64, updates: u64) -> f64 {
+    let t = updates as f64;
+    decay.min((1.0 + t) / (10.0 + t))
+}

@@ -1,0 +1,110 @@
+//! An experiment on a tape: every program that a run needs.
+
+use crate::schedule::Table;
+use crate::{Experiment, SamplingStatistics, Steps};
+use model::Gan;
+use tape::{Dtype, Init, Network, Options, Program, Statistics, T, Tape};
+
+/// Rows of the programs that draw and judge samples.
+pub const SAMPLES: usize = 64;
+
+/// The programs of an experiment, and the tensors through which the host speaks with them.
+pub struct Recorded {
+    /// Everything below lies on it.
+    pub tape: Tape,
+    /// The networks.
+    pub gan: Gan,
+    /// First values of all state.
+    pub init: Program,
+    /// One iteration.
+    pub steps: Steps,
+    /// Real samples as they lie in a shard, `[batch of a rank, h, w, c]`.
+    pub real: T,
+    /// Drawing and judging samples.
+    pub(crate) sampling: Sampling,
+    pub(crate) ema: Option<Network>,
+    pub(crate) window_d: T,
+    pub(crate) window_g: T,
+    /// What one rank would record, by its hash.
+    hash: u64,
+}
+
+/// The programs of a finished network.
+pub(crate) struct Sampling {
+    /// Draws z.
+    pub draw: Program,
+    /// `[SAMPLES, latent]`
+    pub drawn: T,
+    /// z as the host wants it, `[SAMPLES, latent]`.
+    pub z: T,
+    /// z → samples `[SAMPLES, h, w, c]`, of G's own parameters.
+    pub own: (Program, T),
+    /// The same of their average.
+    pub average: Option<(Program, T)>,
+    /// x `[SAMPLES, h, w, c]` in the range of G's output.
+    pub x: T,
+    /// x → D's judgements `[SAMPLES, 1]`.
+    pub judge: (Program, T),
+}
+
+impl Recorded {
+    /// Records an experiment that was checked, for samples `[h, w, c]` of this type and `world`
+    /// ranks.
+    pub fn new(spec: &Experiment, sample: [usize; 3], dtype: Dtype, world: usize) -> Self {
+        let t = Tape::new(world);
+        let gan = Gan::new(&t, &spec.model, sample);
+        let ema = spec.ema.map(|_| t.twin(gan.g, "ema"));
+        let [h, w, c] = sample;
+        let real = t.input("real", dtype, [spec.batch / world, h, w, c]);
+        let window_d = t.state("report.discriminator", [4], Init::Constant(0.0));
+        let window_g = t.state("report.generator", [1], Init::Constant(0.0));
+
+        let table = Table { spec, gan: &gan, real, ema, window_d, window_g };
+        let steps = table.record(&t);
+        let sampling = Sampling::record(&t, spec, &gan, ema);
+        let init = t.record_init();
+
+        // A checkpoint goes on with another number of ranks: the hash is that of one.
+        let hash = if world == 1 {
+            t.compile(&Options::default()).hash()
+        } else {
+            Self::new(spec, sample, dtype, 1).hash
+        };
+        Self { tape: t, gan, init, steps, real, sampling, ema, window_d, window_g, hash }
+    }
+
+    /// A number that is equal for equal programs, whatever the number of ranks.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Sampling {
+    fn record(t: &Tape, spec: &Experiment, gan: &Gan, ema: Option<Network>) -> Self {
+        let statistics = match spec.sampling_statistics {
+            SamplingStatistics::Batch => Statistics::Batch,
+            SamplingStatistics::Running => Statistics::Running,
+        };
+        let [h, w, c] = gan.sample;
+        let z = t.input("z", Dtype::Real, [SAMPLES, gan.model.latent()]);
+        let x = t.input("x", Dtype::Real, [SAMPLES, h, w, c]);
+
+        // Each program leaves its result in an output.
+        let record = |name: &str, output: &str, body: &dyn Fn(&Tape) -> T| {
+            let mut result = None;
+            let program = t.record(name, |t| result = Some(t.output(output, body(t))));
+            (program, result.expect("the body was recorded"))
+        };
+        let (draw, drawn) = record("draw", "drawn", &|t| gan.noise(t, SAMPLES));
+        let generate = |t: &Tape| gan.generate(t, z, statistics);
+        let own = record("sample", "samples", &generate);
+        let average = ema.map(|ema| {
+            record("sample_ema", "samples_ema", &|t| t.instead(gan.g, ema, || generate(t)))
+        });
+        let judge = record("judge", "judgement", &|t| {
+            let logits = gan.discriminate(t, x, Statistics::Running);
+            spec.objective.judgement(t, logits)
+        });
+        Self { draw, drawn, z, own, average, x, judge }
+    }
+}

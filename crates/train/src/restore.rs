@@ -1,0 +1,107 @@
+//! From a device to a checkpoint and back.
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Header, Saved};
+use crate::identity::difference;
+use crate::{Experiment, Progress, Recorded, reals};
+use tape::{Device, DeviceError};
+
+impl Checkpoint {
+    /// Everything that `device` holds of a run, with its counters and what is kept outside:
+    /// `[position of the source, lines of the logs]`.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn save(
+        spec: &Experiment,
+        recorded: &Recorded,
+        device: &mut dyn Device,
+        progress: Progress,
+        outside: [u64; 2],
+    ) -> Result<Self, DeviceError> {
+        let tape = &recorded.tape;
+        let mut tensors = Vec::new();
+        for (name, t) in tape.saved() {
+            tensors.push(Saved {
+                name,
+                shape: tape.shape(t).dims().to_vec(),
+                bytes: reals::read_bytes(tape, device, t)?,
+            });
+        }
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let hashes = [spec.hash(), recorded.hash()];
+        Ok(Self {
+            header: Header::new(progress, outside, spec.to_json(), hashes),
+            real_bytes: device.real_bytes(),
+            tensors,
+            origin: None,
+        })
+    }
+
+    /// Gives the device the state of the run, once all of it is known to fit.
+    ///
+    /// # Errors
+    /// Another experiment, another program, tensors that are missing, too many or of other extents.
+    pub fn restore(
+        &self,
+        spec: &Experiment,
+        recorded: &Recorded,
+        device: &mut dyn Device,
+    ) -> Result<(), CheckpointError> {
+        let path = || match &self.origin {
+            Some(path) => path.display().to_string(),
+            None => "the checkpoint".to_string(),
+        };
+        let configuration = difference(&self.header.configuration, &spec.to_json());
+        if let Some([key, saved, wanted]) = configuration {
+            return Err(CheckpointError::Configuration { path: path(), key, saved, wanted });
+        }
+        let program = format!("{:016x}", recorded.hash());
+        if self.header.program != program {
+            return Err(CheckpointError::Program {
+                path: path(),
+                saved_by: self.header.version.clone(),
+                saved: self.header.program.clone(),
+                version: env!("CARGO_PKG_VERSION").to_string(),
+                wanted: program,
+            });
+        }
+        let tape = &recorded.tape;
+        let told = |real: usize, shape: &[usize]| format!("f{} {shape:?}", 8 * real);
+        let wanted = tape.saved();
+        let mut writes = Vec::with_capacity(wanted.len());
+        for (name, t) in &wanted {
+            let expected = told(device.real_bytes(), tape.shape(*t).dims());
+            let saved = self.tensors.iter().find(|saved| saved.name == *name);
+            let found = saved.map(|saved| told(self.real_bytes, &saved.shape));
+            match saved {
+                Some(saved) if found.as_ref() == Some(&expected) => writes.push((*t, &saved.bytes)),
+                _ => {
+                    let found = found.unwrap_or_else(|| "nothing".to_string());
+                    let tensor = name.clone();
+                    return Err(CheckpointError::Tensor { path: path(), tensor, found, expected });
+                }
+            }
+        }
+        let known = |saved: &&Saved| wanted.iter().any(|(name, _)| *name == saved.name);
+        if let Some(extra) = self.tensors.iter().find(|saved| !known(saved)) {
+            return Err(CheckpointError::Tensor {
+                path: path(),
+                tensor: extra.name.clone(),
+                found: told(self.real_bytes, &extra.shape),
+                expected: "nothing of this name".to_string(),
+            });
+        }
+        for (t, bytes) in writes {
+            device.write(t, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The experiment that wrote it.
+    ///
+    /// # Errors
+    /// A configuration that this version does not know.
+    pub fn experiment(&self) -> Result<Experiment, serde_json::Error> {
+        serde_json::from_value(self.header.configuration.clone())
+    }
+}

@@ -1,0 +1,149 @@
+//! What the programs compute, and what they do not.
+
+use serde_json::{Value, json};
+use tape::{Dtype, Node, Op, Options, Program};
+use train::{Experiment, Recorded};
+
+/// A DCGAN of two convolutions on images of 16×16 pixels.
+fn recorded(settings: Value) -> Recorded {
+    let mut json = json!({
+        "model": {"dcgan": {"image": 16, "channels": 1, "width": 2, "kernel": 4, "latent": 3}},
+        "data": {"images": {"set": "mnist"}},
+        "batch": 4,
+        "images": 100,
+    });
+    for (key, value) in settings.as_object().unwrap() {
+        json[key] = value.clone();
+    }
+    let spec: Experiment = serde_json::from_value(json).unwrap();
+    spec.check(1).unwrap();
+    let sample = spec.model.sample().unwrap_or([16, 16, 1]);
+    Recorded::new(&spec, sample, Dtype::U8, 1)
+}
+
+fn nodes(recorded: &Recorded, program: Program) -> Vec<Node> {
+    recorded.tape.compile(&Options::default()).program(program).nodes.clone()
+}
+
+/// Numbers of forward convolutions, data gradients and weight gradients.
+fn convolutions(nodes: &[Node]) -> [usize; 3] {
+    let count = |is: fn(&Op) -> bool| nodes.iter().filter(|n| is(&n.op)).count();
+    [
+        count(|op| matches!(op, Op::Fprop(_))),
+        count(|op| matches!(op, Op::Dgrad(_))),
+        count(|op| matches!(op, Op::Wgrad { .. })),
+    ]
+}
+
+/// G has two transposed convolutions, D two convolutions.
+///
+/// D's step: D forward twice is 4 fprop; G forward 2 dgrad, D backward twice but not into the images
+/// 2 dgrad; weights of D twice 4 wgrad. G's step: D forward 2 fprop, G backward 2 fprop; G forward
+/// 2 dgrad, D backward 2 dgrad; weights of G 2 wgrad and none of D.
+#[test]
+fn each_step_computes_the_gradients_of_one_player() {
+    let recorded = recorded(json!({}));
+    let d = nodes(&recorded, recorded.steps.discriminator);
+    let g = nodes(&recorded, recorded.steps.generator.unwrap());
+    assert_eq!(convolutions(&d), [4, 4, 4]);
+    assert_eq!(convolutions(&g), [4, 4, 2]);
+}
+
+/// As above, but G runs forward once: 3 · 2 + 2 fprop, 2 + 2 + 2 dgrad, 4 + 2 wgrad.
+#[test]
+fn shared_fakes_are_made_once() {
+    let recorded = recorded(json!({"schedule": "shared_fakes"}));
+    assert_eq!(recorded.steps.generator, None);
+    let step = nodes(&recorded, recorded.steps.discriminator);
+    assert_eq!(convolutions(&step), [8, 6, 6]);
+    let draws = step.iter().filter(|n| matches!(n.op, Op::Noise { .. })).count();
+    assert_eq!(draws, 1);
+    let guards = step.iter().filter(|n| matches!(n.op, Op::Guard)).count();
+    assert_eq!(guards, 2);
+}
+
+/// Names of the running statistics that a program updates.
+fn updated(recorded: &Recorded, program: Program) -> Vec<String> {
+    let nodes = nodes(recorded, program);
+    let running = nodes.iter().filter(|n| matches!(n.op, Op::Running { .. }));
+    running.map(|n| recorded.tape.tensor(n.outs[0]).name.clone().unwrap()).collect()
+}
+
+#[test]
+fn running_statistics_follow_their_own_player() {
+    let g = ["generator.0.running", "generator.1.running"];
+    let d = ["discriminator.1.running"];
+    let two = recorded(json!({}));
+    assert_eq!(updated(&two, two.steps.discriminator), d);
+    assert_eq!(updated(&two, two.steps.generator.unwrap()), g);
+    let one = recorded(json!({"schedule": "shared_fakes"}));
+    assert_eq!(updated(&one, one.steps.discriminator), [g[0], g[1], d[0]]);
+}
+
+/// Forward at x̂ 2 fprop, its slope 2 dgrad; backward through the slope 2 fprop, and 2 wgrad: the
+/// slope of a rectifier is constant almost everywhere, so the forward pass is not met again.
+#[test]
+fn the_gradient_penalty_is_differentiated_twice() {
+    let model = json!({"dcgan": {
+        "image": 16, "channels": 1, "width": 2, "kernel": 4, "latent": 3, "norm_d": "none"
+    }});
+    let step = |penalty: f64| {
+        let objective = json!({"wasserstein": {"penalty": penalty}});
+        let recorded = recorded(json!({"model": model, "objective": objective}));
+        convolutions(&nodes(&recorded, recorded.steps.discriminator))
+    };
+    assert_eq!(step(0.0), [4, 4, 4]);
+    assert_eq!(step(10.0), [4 + 2 + 2, 4 + 2, 4 + 2]);
+}
+
+#[test]
+fn the_gradient_penalty_goes_through_maxout_and_dropout() {
+    let recorded = recorded(json!({
+        "model": {"goodfellow": {"generator": {"hidden": [4]}, "discriminator": {"maxout": [3], "pieces": 2}}},
+        "objective": {"wasserstein": {}},
+    }));
+    let step = nodes(&recorded, recorded.steps.discriminator);
+    assert!(step.iter().any(|n| matches!(n.op, Op::MaxoutScatter { .. })));
+}
+
+#[test]
+fn every_choice_is_recorded() {
+    for objective in
+        [json!("minimax"), json!("non_saturating"), json!({"wasserstein": {"penalty": 0}})]
+    {
+        for schedule in ["algorithm1", "shared_fakes"] {
+            for player in [json!({"adam": {}}), json!({"sgd": {}})] {
+                for (ema, statistics) in
+                    [(json!(0.99), "batch"), (Value::Null, "running"), (Value::Null, "batch")]
+                {
+                    let recorded = recorded(json!({
+                        "objective": objective, "schedule": schedule, "ema": ema,
+                        "sampling_statistics": statistics,
+                        "optimizer": {"generator": player, "discriminator": player},
+                    }));
+                    let compiled = recorded.tape.compile(&Options::default());
+                    let names: Vec<&str> = compiled.programs.iter().map(|p| &*p.name).collect();
+                    assert_eq!(names.contains(&"sample_ema"), !ema.is_null());
+                    assert_eq!(names.last(), Some(&"init"));
+                }
+            }
+        }
+    }
+}
+
+/// A run goes on with another number of ranks, but not with another experiment.
+#[test]
+fn the_hash_is_that_of_the_experiment() {
+    let spec = |k: u64| -> Experiment {
+        serde_json::from_value(json!({
+            "model": {"goodfellow": {"generator": {"hidden": [4]}, "discriminator": {"maxout": [3]}}},
+            "data": {"gaussian": {}},
+            "batch": 8 * k,
+            "images": 100,
+        }))
+        .unwrap()
+    };
+    let hash = |k, world| Recorded::new(&spec(k), [1, 1, 1], Dtype::F32, world).hash();
+    assert_eq!(hash(1, 1), hash(1, 4));
+    assert_ne!(hash(1, 1), hash(2, 1));
+}
