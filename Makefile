@@ -13,7 +13,7 @@ help: ## this list
 	@ls experiments/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
 	@echo "  ARGS='...'    more for duel train, e.g. ARGS='--set seed=1 --out runs/mine'"
 
-build:
+build: ## the binary, target/release/duel
 	cargo build --release --locked --package runner
 
 experiment: build ## one experiment from nothing: build, fetch, shards, train, pictures
@@ -27,7 +27,7 @@ test: ## all tests
 	cargo test --locked --workspace
 
 bench: build ## images per second against PyTorch, in one run; writes target/bench.json
-	@sh tests/peer/setup.sh $(VENV) || echo "no PyTorch to compare with: the bench runs alone" >&2
+	@bash tests/peer/setup.sh $(VENV) || echo "no PyTorch to compare with: the bench runs alone" >&2
 	cargo bench --locked --package tests --bench step -- --peer $(VENV) $(ARGS)
 
 check: ## formatting and lints

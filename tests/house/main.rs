@@ -1,8 +1,28 @@
 //! The tests of the house: one binary, one module for each thing that is proved.
 
+/// What cannot be trained is refused in one message, and nothing is lost.
+mod bad_input;
+/// What each command prints and leaves.
+mod commands;
+/// The one-dimensional demonstration ends where the theory says.
+mod gaussian;
 /// Recorded gradients agree with differences, first and second order.
 mod gradients;
+/// Runs that are ended at any moment, and go on.
+mod interrupted;
 /// Random programs: the memory plan, and fusion.
 mod programs;
+/// Printed programs, as snapshots.
+mod printed;
+/// A step's numbers are PyTorch's.
+mod pytorch;
+/// A run that stopped and went on is the run that did not stop.
+mod resume;
+/// Whole steps: slopes of the losses, and what is not computed.
+mod steps;
+/// What the 2014 paper proves.
+mod theory;
+/// The same bytes for every number of threads.
+mod threads;
 /// The doors of the house and the size of its files.
 mod tidiness;

@@ -25,6 +25,11 @@ impl Bench {
         Self { device, real, clock }
     }
 
+    /// The executor itself.
+    pub fn device(&mut self) -> &mut dyn Device {
+        &mut *self.device
+    }
+
     /// Runs a program.
     pub fn run(&mut self, program: Program) {
         self.device.run(program, &self.clock).expect("the program runs");

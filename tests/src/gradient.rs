@@ -81,28 +81,29 @@ impl<F: Fn(&Tape, &[T]) -> T> Function<F> {
             let direction = bench.read(flat, len);
             bench.clock.seed = seed;
             let recorded: f64 = slope.iter().zip(&direction).map(|(g, v)| g * v).sum();
-            let mut difference = |h: f64| {
-                let mut point = |h: f64| {
-                    let moved: Vec<f64> =
-                        at.iter().zip(&direction).map(|(x, v)| x + h * v).collect();
-                    bench.write(flat, &moved);
-                    bench.run(program);
-                    bench.read(value, 1)[0]
-                };
-                (point(h) - point(-h)) / (2.0 * h)
-            };
-            let (far, near) = (difference(STEP), difference(STEP / 2.0));
-            let scale = recorded.abs().max(near.abs()).max(1e-3);
-            // Where an activation changes side or an argmax its winner between the two points, the
-            // differences disagree with each other by more than their own error: draw anew.
-            if (far - near).abs() / scale > 1e-7 {
-                continue;
-            }
-            worst = worst.max((recorded - near).abs() / scale);
+            let error = against_differences(recorded, |h| {
+                let moved: Vec<f64> = at.iter().zip(&direction).map(|(x, v)| x + h * v).collect();
+                bench.write(flat, &moved);
+                bench.run(program);
+                bench.read(value, 1)[0]
+            });
+            let Some(error) = error else { continue };
+            worst = worst.max(error);
             draws += 1;
         }
         worst
     }
+}
+
+/// The relative error of a recorded slope at 0 of a function on a line. Nothing where an activation
+/// changes side or an argmax its winner between the points: two differences then disagree with each
+/// other by more than their own error, and the caller draws anew.
+pub fn against_differences(recorded: f64, mut point: impl FnMut(f64) -> f64) -> Option<f64> {
+    let mut difference = |h: f64| (point(h) - point(-h)) / (2.0 * h);
+    let (far, near) = (difference(STEP), difference(STEP / 2.0));
+    let scale = recorded.abs().max(near.abs()).max(1e-3);
+    let smooth = (far - near).abs() / scale < 1e-7;
+    smooth.then(|| (recorded - near).abs() / scale)
 }
 
 /// Σ of x times fixed noise: a scalar that every element of x moves by its own amount.

@@ -1,6 +1,11 @@
 //! What the tests of the house share.
 
 mod bench;
+pub mod duel;
 pub mod gradient;
+mod pixels;
+mod stage;
 
 pub use bench::Bench;
+pub use pixels::{Pixels, Silent};
+pub use stage::{Stage, experiment};

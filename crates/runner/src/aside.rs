@@ -5,6 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// How the names of files in the making end; they begin with a dot.
+const PART: &str = ".part";
+
 /// A file in the making beside its final place. Dropped before [`Aside::commit`], it vanishes.
 #[derive(Debug)]
 pub struct Aside {
@@ -24,7 +27,7 @@ impl Aside {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let mut builder = tempfile::Builder::new();
             let prefix = format!(".{name}.");
-            builder.prefix(&prefix);
+            builder.prefix(&prefix).suffix(PART);
             // Readable like any other file: tempfile's own choice is for secrets.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -71,6 +74,21 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     aside.commit()
 }
 
+/// Removes what a process that was killed left in the making in `folder`. Nobody else may write there.
+///
+/// # Errors
+/// When the folder cannot be read or written; the error names the path.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|error| at(folder, error))? {
+        let path = entry.map_err(|error| at(folder, error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') && name.ends_with(PART) {
+            std::fs::remove_file(&path).map_err(|error| at(&path, error))?;
+        }
+    }
+    Ok(())
+}
+
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -106,6 +124,21 @@ mod tests {
         aside.commit().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"newer");
         assert_eq!(names(path.parent().unwrap()), ["b.txt"]);
+    }
+
+    #[test]
+    fn what_a_kill_left_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut aside = Aside::create(&dir.path().join("a.png")).unwrap();
+        aside.write_all(b"half").unwrap();
+        std::mem::forget(aside);
+        std::fs::write(dir.path().join(".hidden"), "").unwrap();
+        std::fs::write(dir.path().join("mine.part"), "").unwrap();
+        assert_eq!(names(dir.path()).len(), 3);
+        sweep(dir.path()).unwrap();
+        let mut left = names(dir.path());
+        left.sort();
+        assert_eq!(left, [".hidden", "mine.part"]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The command line. Results go to stdout, everything else to stderr.
 
 use crate::command::{self, Ended};
+use crate::signals::Signals;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -140,13 +142,18 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
     };
     match tracing_subscriber::EnvFilter::try_new(&cli.log) {
         Ok(filter) => {
-            let log = tracing_subscriber::fmt().with_env_filter(filter);
-            log.with_writer(std::io::stderr).try_init().ok();
+            let log = tracing_subscriber::fmt().with_env_filter(filter).without_time();
+            let colours = std::io::stderr().is_terminal();
+            log.with_ansi(colours).with_writer(std::io::stderr).try_init().ok();
         }
         Err(error) => {
             eprintln!("error: --log {}: {error}; expected a level such as info", cli.log);
             return ExitCode::from(2);
         }
+    }
+    if let Err(error) = Signals::spare_long_files() {
+        eprintln!("error: signals: {error}");
+        return ExitCode::FAILURE;
     }
     let globals = Globals { data: cli.data, threads: cli.threads };
     let ended = match cli.command {

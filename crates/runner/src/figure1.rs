@@ -21,6 +21,8 @@ const PANELS: usize = 5;
 #[derive(Serialize, Deserialize)]
 struct Panel {
     images: u64,
+    /// Mean and standard deviation of G's samples.
+    moments: [f64; 2],
     x: Vec<f64>,
     p_data: Vec<f64>,
     p_g: Vec<f64>,
@@ -96,7 +98,9 @@ impl Panel {
             Vec::new()
         };
         let p_data = x.iter().map(|&x| normal((x - mean) / std) / std).collect();
-        Ok(Self { images, p_g: smoothed(&samples, &x), x, p_data, d, arrows })
+        let moments = moments(&samples);
+        let p_g = smoothed(&samples, moments[1], &x);
+        Ok(Self { images, moments, x, p_data, p_g, d, arrows })
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
@@ -108,7 +112,7 @@ impl Panel {
     fn caption(&self) -> String {
         match self.images {
             0 => "at the start".to_string(),
-            images => format!("after {images} samples"),
+            images => format!("after {} samples", tape::amount(images).trim()),
         }
     }
 
@@ -122,12 +126,18 @@ fn normal(x: f64) -> f64 {
     (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
 }
 
-/// A density from samples: normal kernels of Silverman's width, 1.06 σ n^(−1/5).
-fn smoothed(samples: &[f64], x: &[f64]) -> Vec<f64> {
+/// Mean and standard deviation.
+fn moments(samples: &[f64]) -> [f64; 2] {
     let n = samples.len() as f64;
     let mean = samples.iter().sum::<f64>() / n;
     let variance = samples.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / n;
-    let width = (1.06 * variance.sqrt() * n.powf(-0.2)).max(1e-3);
+    [mean, variance.sqrt()]
+}
+
+/// A density from samples: normal kernels of Silverman's width, 1.06 σ n^(−1/5).
+fn smoothed(samples: &[f64], std: f64, x: &[f64]) -> Vec<f64> {
+    let n = samples.len() as f64;
+    let width = (1.06 * std * n.powf(-0.2)).max(1e-3);
     let at = |x: f64| samples.iter().map(|s| normal((x - s) / width)).sum::<f64>() / (n * width);
     x.iter().map(|&x| at(x)).collect()
 }

@@ -5,6 +5,9 @@ use crate::command::Failure;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+/// Folders of a run.
+const PARTS: [&str; 2] = ["samples", "checkpoints"];
+
 /// A run directory that this process alone works in.
 pub(crate) struct RunDir {
     path: PathBuf,
@@ -26,18 +29,25 @@ impl RunDir {
         fs::create_dir_all(parent).map_err(|e| at(parent, &e))?;
         // Whoever makes the directory has it: two processes cannot both succeed.
         fs::create_dir(path).map_err(|e| at(path, &e))?;
-        for part in ["samples", "checkpoints"] {
+        for part in PARTS {
             let part = path.join(part);
             fs::create_dir(&part).map_err(|e| at(&part, &e))?;
         }
-        Self::open(path)
+        Self::lock(path)
     }
 
-    /// Opens one to go on with.
+    /// Opens one to go on with, and clears away what a process that was killed there left half done.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        if !path.is_dir() {
-            return Err(format!("{}: no such run directory", path.display()).into());
+        require(path)?;
+        let run = Self::lock(path)?;
+        aside::sweep(path)?;
+        for part in PARTS {
+            aside::sweep(&path.join(part))?;
         }
+        Ok(run)
+    }
+
+    fn lock(path: &Path) -> Result<Self, Failure> {
         let lock = path.join(".lock");
         let file = File::create(&lock).map_err(|e| at(&lock, &e))?;
         match file.try_lock() {
@@ -63,6 +73,22 @@ impl RunDir {
     pub fn checkpoint(&self, images: u64) -> PathBuf {
         self.path.join("checkpoints").join(format!("{images:012}.safetensors"))
     }
+}
+
+/// Refuses what is no run, before anything is written there.
+pub(crate) fn require(path: &Path) -> Result<(), Failure> {
+    let dir = path.display();
+    if !path.is_dir() {
+        return Err(format!("{dir}: no such run directory").into());
+    }
+    if !path.join("resolved.yaml").is_file() {
+        return Err(format!(
+            "{dir}: found no `resolved.yaml`, expected the directory of a run, as `duel train` prints \
+             it; if a run was cut short here before it began, delete the directory and train again"
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// The newest checkpoint of a run.

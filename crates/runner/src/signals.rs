@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: stop at the next step, with a checkpoint. A second one ends the process.
 
-use signal_hook::consts::{SIGINT, SIGTERM, TERM_SIGNALS};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ, TERM_SIGNALS};
 use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +22,12 @@ impl Signals {
             flag::register(signal, Arc::clone(&asked))?;
         }
         Ok(Self { asked })
+    }
+
+    /// A limit on the size of files (`ulimit -f`) becomes an error of the write that meets it,
+    /// instead of the end of the process.
+    pub fn spare_long_files() -> io::Result<()> {
+        flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
     }
 
     pub fn asked(&self) -> bool {

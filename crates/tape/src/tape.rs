@@ -103,6 +103,8 @@ pub(crate) struct Inner {
     /// Updates of running statistics, held back until the step is known to be finite.
     pub pending: Vec<(T, T, f64)>,
     pub streams: u32,
+    /// Whether the host writes what noise would draw.
+    pub fed: bool,
     pub fault: Option<T>,
 }
 
@@ -134,9 +136,19 @@ impl Tape {
                 instead: None,
                 pending: Vec::new(),
                 streams: 0,
+                fed: false,
                 fault: None,
             }),
         }
+    }
+
+    /// A tape of one rank on which the host writes what [`Tape::noise`] would draw, to inputs named
+    /// `noise.0`, `noise.1`, … in the order of recording. A step then computes what another program
+    /// computes from the same numbers.
+    pub fn fed() -> Self {
+        let tape = Self::new(1);
+        tape.inner.borrow_mut().fed = true;
+        tape
     }
 
     /// Number of ranks.

@@ -106,7 +106,8 @@ pub fn train(
         }
         game.end_iteration()?;
         game.tell(&before)?;
-        if game.stopped()? {
+        // At its end a run is finished and not stopped.
+        if game.progress.images < spec.images.0 && game.stopped()? {
             return Ok(Outcome::Stopped(game.progress));
         }
     }

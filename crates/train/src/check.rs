@@ -109,7 +109,6 @@ impl Experiment {
         for (key, count) in [
             ("every.report", every.report),
             ("every.samples", every.samples),
-            ("every.metrics", every.metrics),
             ("every.checkpoint", every.checkpoint),
         ] {
             let fix = format!("use `{images}`, the length of the run, for once at its end");

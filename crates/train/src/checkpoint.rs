@@ -174,6 +174,10 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room on the disk and run it again, it goes on from the last checkpoint"
         }
+        io::ErrorKind::FileTooLarge => {
+            "; raise the limit on the size of files (`ulimit -f`) and run it again, it goes on from the \
+             last checkpoint"
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose a folder that may be written to"
         }
@@ -315,7 +319,7 @@ fn replace(
     };
     let write = || -> io::Result<()> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".checkpoint");
+        builder.prefix(".checkpoint.").suffix(".part");
         #[cfg(unix)]
         {
             // As readable as other files; the default is for secrets.

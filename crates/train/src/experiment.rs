@@ -140,8 +140,6 @@ pub struct Every {
     pub report: Count,
     /// Pictures of samples.
     pub samples: Count,
-    /// Measurements on many samples.
-    pub metrics: Count,
     /// Checkpoints.
     pub checkpoint: Count,
 }
@@ -151,7 +149,6 @@ impl Default for Every {
         Self {
             report: Count(10_000),
             samples: Count(100_000),
-            metrics: Count(500_000),
             checkpoint: Count(1_000_000),
         }
     }

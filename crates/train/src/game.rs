@@ -208,13 +208,13 @@ impl<'a> Game<'a> {
         Err(TrainError::NotFinite { at: entry.progress, what, last })
     }
 
-    /// Reports, samples, metrics and checkpoints: when due.
+    /// Reports, samples and checkpoints: when due.
     pub fn tell(&mut self, before: &Progress) -> Result<(), TrainError> {
         let every = self.job.spec.every;
         let due = |count: crate::Count| self.progress.passed(before, count.0);
-        let [report, samples, metrics, checkpoint] =
-            [every.report, every.samples, every.metrics, every.checkpoint].map(due);
-        if report || samples || metrics || checkpoint {
+        let [report, samples, checkpoint] =
+            [every.report, every.samples, every.checkpoint].map(due);
+        if report || samples || checkpoint {
             self.look()?;
         }
         if report {
@@ -223,11 +223,6 @@ impl<'a> Game<'a> {
         }
         if samples {
             self.samples()?;
-        }
-        if metrics {
-            let Job { spec, recorded, rank, .. } = *self.job;
-            let mut probe = Probe::new(recorded, self.device, rank, spec.seed);
-            self.run.metrics(&self.progress, &mut probe).map_err(TrainError::Observer)?;
         }
         if checkpoint {
             self.checkpoint()?;
@@ -245,15 +240,16 @@ impl<'a> Game<'a> {
         Ok(true)
     }
 
-    /// The last checkpoint, and then what a longer run would tell later: the checkpoint must not know
-    /// that this run ended here.
+    /// What a longer run would tell later, and the last checkpoint, which must not know that this run
+    /// ended here: it is taken first. It is kept last: whoever finds it finds the rest as well.
     pub fn finish(&mut self) -> Result<(), TrainError> {
         self.look()?;
-        self.checkpoint()?;
+        let last = self.snapshot()?;
         if self.progress.step > self.progress.reported {
             self.report()?;
         }
-        self.samples()
+        self.samples()?;
+        self.keep(last)
     }
 
     /// Means since the last report.
@@ -301,14 +297,25 @@ impl<'a> Game<'a> {
     }
 
     fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let checkpoint = self.snapshot()?;
+        self.keep(checkpoint)
+    }
+
+    /// The run as it is now, unless that was kept already.
+    fn snapshot(&mut self) -> Result<Option<Checkpoint>, TrainError> {
         if self.kept == Some(self.progress.images) {
-            return Ok(());
+            return Ok(None);
         }
         let Job { spec, recorded, .. } = *self.job;
         let outside = [self.data.position(), self.run.lines()];
-        let checkpoint = Checkpoint::save(spec, recorded, self.device, self.progress, outside)?;
-        self.run.checkpoint(&checkpoint).map_err(TrainError::Observer)?;
-        self.kept = Some(self.progress.images);
+        Ok(Some(Checkpoint::save(spec, recorded, self.device, self.progress, outside)?))
+    }
+
+    fn keep(&mut self, checkpoint: Option<Checkpoint>) -> Result<(), TrainError> {
+        if let Some(checkpoint) = checkpoint {
+            self.run.checkpoint(&checkpoint).map_err(TrainError::Observer)?;
+            self.kept = Some(self.progress.images);
+        }
         Ok(())
     }
 }

@@ -45,14 +45,6 @@ pub trait Observer {
     /// Whatever ends the run.
     fn samples(&mut self, at: &Progress, probe: &mut Probe<'_>) -> Result<(), Refusal>;
 
-    /// After every `every.metrics` images: time to measure.
-    ///
-    /// # Errors
-    /// Whatever ends the run.
-    fn metrics(&mut self, _at: &Progress, _probe: &mut Probe<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-
     /// After every `every.checkpoint` images, at the end and at a stop: time to write it.
     ///
     /// # Errors

@@ -51,7 +51,12 @@ impl Recorded {
     /// Records an experiment that was checked, for samples `[h, w, c]` of this type and `world`
     /// ranks.
     pub fn new(spec: &Experiment, sample: [usize; 3], dtype: Dtype, world: usize) -> Self {
-        let t = Tape::new(world);
+        Self::on(Tape::new(world), spec, sample, dtype)
+    }
+
+    /// The same on a tape of the caller's, which is empty.
+    pub fn on(t: Tape, spec: &Experiment, sample: [usize; 3], dtype: Dtype) -> Self {
+        let world = t.world();
         let gan = Gan::new(&t, &spec.model, sample);
         let ema = spec.ema.map(|_| t.twin(gan.g, "ema"));
         let [h, w, c] = sample;

@@ -40,12 +40,31 @@ impl Checkpoint {
     /// Gives the device the state of the run, once all of it is known to fit.
     ///
     /// # Errors
-    /// Another experiment, another program, tensors that are missing, too many or of other extents.
+    /// Those of [`Checkpoint::check`], and the device's.
     pub fn restore(
         &self,
         spec: &Experiment,
         recorded: &Recorded,
         device: &mut dyn Device,
+    ) -> Result<(), CheckpointError> {
+        self.check(spec, recorded, device.real_bytes())?;
+        for (name, t) in recorded.tape.saved() {
+            let saved = self.tensors.iter().find(|saved| saved.name == name);
+            device.write(t, &saved.expect("the check has found it").bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an experiment that cannot go on from here, with numbers of `real_bytes`. Nothing is
+    /// touched, so this can be asked before a log is cut back.
+    ///
+    /// # Errors
+    /// Another experiment, another program, tensors that are missing, too many or of other extents.
+    pub fn check(
+        &self,
+        spec: &Experiment,
+        recorded: &Recorded,
+        real_bytes: usize,
     ) -> Result<(), CheckpointError> {
         let path = || match &self.origin {
             Some(path) => path.display().to_string(),
@@ -68,18 +87,14 @@ impl Checkpoint {
         let tape = &recorded.tape;
         let told = |real: usize, shape: &[usize]| format!("f{} {shape:?}", 8 * real);
         let wanted = tape.saved();
-        let mut writes = Vec::with_capacity(wanted.len());
         for (name, t) in &wanted {
-            let expected = told(device.real_bytes(), tape.shape(*t).dims());
+            let expected = told(real_bytes, tape.shape(*t).dims());
             let saved = self.tensors.iter().find(|saved| saved.name == *name);
             let found = saved.map(|saved| told(self.real_bytes, &saved.shape));
-            match saved {
-                Some(saved) if found.as_ref() == Some(&expected) => writes.push((*t, &saved.bytes)),
-                _ => {
-                    let found = found.unwrap_or_else(|| "nothing".to_string());
-                    let tensor = name.clone();
-                    return Err(CheckpointError::Tensor { path: path(), tensor, found, expected });
-                }
+            if found.as_ref() != Some(&expected) {
+                let found = found.unwrap_or_else(|| "nothing".to_string());
+                let tensor = name.clone();
+                return Err(CheckpointError::Tensor { path: path(), tensor, found, expected });
             }
         }
         let known = |saved: &&Saved| wanted.iter().any(|(name, _)| *name == saved.name);
@@ -90,9 +105,6 @@ impl Checkpoint {
                 found: told(self.real_bytes, &extra.shape),
                 expected: "nothing of this name".to_string(),
             });
-        }
-        for (t, bytes) in writes {
-            device.write(t, bytes)?;
         }
         Ok(())
     }

@@ -27,5 +27,9 @@ pub(crate) fn run(globals: &Globals, path: &Path) -> Result<Ended, Failure> {
         return Ok(Ended::Done);
     }
     let recorded = session.record();
+    if let Some(checkpoint) = &checkpoint {
+        // Before the log is cut back to it.
+        checkpoint.check(&session.spec, &recorded, session.real_bytes())?;
+    }
     play(globals, &session, recorded, run, checkpoint.as_ref())
 }

@@ -6,7 +6,7 @@ use crate::layers;
 use crate::npy::Npy;
 use crate::picture::grid::{grid, scale_for};
 use crate::picture::save;
-use crate::run_dir::{at, last_checkpoint};
+use crate::run_dir::{at, last_checkpoint, require};
 use crate::session::{Need, Session};
 use std::path::Path;
 use tape::{Device, Options};
@@ -17,9 +17,7 @@ const ON_A_PICTURE: usize = 1024;
 
 pub(crate) fn run(globals: &Globals, sample: &Sample) -> Result<Ended, Failure> {
     let run = &sample.run;
-    if !run.is_dir() {
-        return Err(format!("{}: no such run directory", run.display()).into());
-    }
+    require(run)?;
     let out = sample.out.clone().unwrap_or_else(|| run.join("sample.png"));
     let kind = out.extension().and_then(|e| e.to_str()).unwrap_or("").to_string();
     if sample.n == 0 {

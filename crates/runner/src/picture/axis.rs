@@ -32,6 +32,11 @@ impl Axis {
         Axis { lo: lo - air, hi: hi + air, log }
     }
 
+    /// The high end of a linear axis.
+    pub fn end(&self) -> f64 {
+        self.hi
+    }
+
     /// Where a value lies, 0 at the low end and 1 at the high; none where it cannot be drawn.
     pub fn place(&self, value: f64) -> Option<f64> {
         let value = if self.log { value.log10() } else { value };

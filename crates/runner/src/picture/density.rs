@@ -52,8 +52,14 @@ pub fn density_strip(figures: &[Fig1]) -> io::Result<RgbImage> {
         || figures.iter().flat_map(|f| f.x.iter().copied().chain(f.arrows.iter().map(|a| a.1)));
     let x = range(xs());
     let z = range(figures.iter().flat_map(|f| f.arrows.iter().map(|a| a.0)));
-    let densities = figures.iter().flat_map(|f| f.p_data.iter().chain(f.p_g));
-    let highest = densities.copied().filter(|p| p.is_finite()).fold(0.0, f64::max);
+    // A generator that starts as nearly one point would flatten everything else: what is higher than
+    // twice the data's own density leaves the panel.
+    let top = |of: &dyn Fn(&Fig1) -> Vec<f64>| {
+        figures.iter().flat_map(of).filter(|p| p.is_finite()).fold(0.0, f64::max)
+    };
+    let data = top(&|f| f.p_data.to_vec());
+    let both = top(&|f| f.p_g.to_vec()).max(data);
+    let highest = if data > 0.0 { both.min(2.0 * data) } else { both };
     let p = Axis::new(0.0, if highest > 0.0 { highest * 1.08 } else { 1.0 });
     let width = WIDTH * figures.len().max(1) as u32;
     draw(width, HEIGHT + 40, |area| {
@@ -87,7 +93,8 @@ impl Fig1<'_> {
             bottom: 216.0,
         };
         let curve = |axis: &Axis, values: &[f64]| {
-            above.lines(x, axis, self.x.iter().copied().zip(values.iter().copied()))
+            let within = values.iter().map(|&v| v.min(axis.end()));
+            above.lines(x, axis, self.x.iter().copied().zip(within))
         };
         for part in curve(p, self.p_g) {
             line(area, &part, GREEN, 1.0, 2.0)?;

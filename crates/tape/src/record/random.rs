@@ -1,13 +1,17 @@
 //! Noise and dropout: draws from counters, without a generator's state.
 
 use crate::op::{Law, Op, Owner};
-use crate::{Shape, T, Tape};
+use crate::{Dtype, Shape, T, Tape};
 
 impl Tape {
     /// A batch of draws; row i of rank r belongs to global sample i · world + r.
     #[track_caller]
     pub fn noise(&self, law: Law, shape: impl Into<Shape>) -> T {
         let stream = self.stream();
+        if self.inner.borrow().fed {
+            let given = self.input(&format!("noise.{stream}"), Dtype::Real, shape);
+            return self.affine(given, 1.0, 0.0);
+        }
         self.push(Op::Noise { law, stream, owner: Owner::Batch }, &[], shape)
     }
 

@@ -1,0 +1,52 @@
+//! The programs as they are printed: a change of fusion, of the memory plan or of what is computed is
+//! a difference of a text. To accept one: `INSTA_UPDATE=always cargo test -p tests printed`.
+
+use serde_json::{Value, json};
+use std::fmt::Write;
+use tape::{Dtype, Options};
+use tests::experiment;
+use train::Recorded;
+
+/// Every program of an experiment, each with what it costs, and the memory of all.
+fn printed(settings: Value, sample: [usize; 3]) -> String {
+    let recorded = Recorded::new(&experiment(settings), sample, Dtype::U8, 1);
+    let compiled = recorded.tape.compile(&Options::default());
+    let mut text = String::new();
+    for (i, _) in compiled.programs.iter().enumerate() {
+        let program = tape::Program(i);
+        let (cost, listing) = (compiled.print_cost(program, 4), compiled.print(program));
+        writeln!(text, "{cost}\n\n{listing}").expect("strings take everything");
+    }
+    text + &compiled.print_memory(4)
+}
+
+fn dcgan(schedule: &str) -> String {
+    let model = json!({"dcgan": {"image": 16, "width": 4, "kernel": 4}});
+    printed(json!({"model": model, "schedule": schedule, "batch": 8}), [16, 16, 3])
+}
+
+#[test]
+fn dcgan_by_algorithm1() {
+    insta::assert_snapshot!(dcgan("algorithm1"));
+}
+
+#[test]
+fn dcgan_with_shared_fakes() {
+    insta::assert_snapshot!(dcgan("shared_fakes"));
+}
+
+#[test]
+fn goodfellow() {
+    let model = json!({"goodfellow": {
+        "generator": {"latent": 10, "hidden": [12, 12]},
+        "discriminator": {"maxout": [8, 8], "pieces": 5},
+    }});
+    let sgd = json!({"sgd": {}});
+    insta::assert_snapshot!(printed(
+        json!({
+            "model": model, "batch": 8, "ema": 0.99,
+            "optimizer": {"generator": sgd, "discriminator": sgd},
+        }),
+        [28, 28, 1]
+    ));
+}
