@@ -63,7 +63,7 @@ fn equals_whole(place: &Place, run: &str) {
 }
 
 fn stops_on(signal: &str) {
-    let longer = format!("{BUSY} --set images=1920");
+    let longer = format!("{BUSY} --set images=4800");
     let place = place(&longer);
     let mut child = start(&place, &format!("train dcgan.yaml --out run {longer}"));
     reach(&place, "run", 160, &mut child);
@@ -74,7 +74,7 @@ fn stops_on(signal: &str) {
     assert_eq!(said.out, "run\n");
     let last = place.files("run/checkpoints").into_keys().next_back().expect("a checkpoint");
     let images: u64 = last.trim_end_matches(".safetensors").parse().expect("a number");
-    assert!((160..1920).contains(&images), "{images}");
+    assert!((160..4800).contains(&images), "{images}");
     let expected = format!("stopped after {images} images; `duel resume run` goes on");
     assert!(said.err.contains(&expected), "{}", said.err);
     assert_eq!(place.duel("resume run").fine(), "run\n");
@@ -109,11 +109,11 @@ fn nothing_is_half_there(place: &Place, run: &str) {
     }
 }
 
-/// One run, killed ten times, each time in the next tenth of its length and up to 20 ms after a
-/// line of its log, which is about as long as three steps with all that they write.
+/// One run, killed ten times, each time in the next tenth of its length and up to 10 ms after a
+/// line of its log: long enough for every file to be in the making at some of them.
 #[test]
 fn a_run_outlives_ten_kills() {
-    const LENGTH: u64 = 1920;
+    const LENGTH: u64 = 3840;
     let longer = format!("{BUSY} --set images={LENGTH}");
     let place = place(&longer);
     let mut kills = 0;
@@ -124,7 +124,7 @@ fn a_run_outlives_ten_kills() {
         };
         let mut child = start(&place, &words);
         reach(&place, "run", round * LENGTH / 10, &mut child);
-        let random = philox::block(3, 0, round, 0, 0)[0] % 20_000;
+        let random = philox::block(3, 0, round, 0, 0)[0] % 10_000;
         sleep(Duration::from_micros(u64::from(random)));
         child.kill().expect("our child");
         let said = Said::of(child.wait_with_output().expect("our child"));
@@ -133,6 +133,24 @@ fn a_run_outlives_ten_kills() {
         nothing_is_half_there(&place, "run");
     }
     assert!(kills >= 8, "{kills} of 10 came before the end of the run");
+    place.duel("resume run").fine();
+    equals_whole(&place, "run");
+}
+
+/// What a kill can leave, at its worst: files in the making, half a line of the log, pictures and
+/// lines that the last checkpoint does not know of.
+#[test]
+fn what_a_kill_leaves_is_cleared_away() {
+    let place = place("");
+    place.copy("whole", "run");
+    for name in ["000000000720.safetensors", "000000000960.safetensors"] {
+        fs::remove_file(place.path("run/checkpoints").join(name)).expect("a checkpoint");
+    }
+    place.write("run/checkpoints/.checkpoint.q7McHr.part", "half");
+    place.write("run/samples/.000000000960.png.5AXXGJ.part", "half");
+    place.write("run/.curves.png.Zk03aB.part", "");
+    let log = place.text("run/metrics.jsonl") + "{\"step\":61,\"im";
+    place.write("run/metrics.jsonl", log);
     place.duel("resume run").fine();
     equals_whole(&place, "run");
 }

@@ -10,10 +10,10 @@ mod gaussian;
 mod gradients;
 /// Runs that are ended at any moment, and go on.
 mod interrupted;
-/// Random programs: the memory plan, and fusion.
-mod programs;
 /// Printed programs, as snapshots.
 mod printed;
+/// Random programs: the memory plan, and fusion.
+mod programs;
 /// A step's numbers are PyTorch's.
 mod pytorch;
 /// A run that stopped and went on is the run that did not stop.

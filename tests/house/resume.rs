@@ -96,12 +96,13 @@ fn dropout_momentum_and_two_steps_of_d() {
 
 #[test]
 fn dropout_momentum_and_shared_fakes() {
-    both("goodfellow", "--set schedule=shared_fakes --set k=1");
+    both("goodfellow", "--set schedule=shared_fakes --set k=1 --set batch=16");
 }
 
 #[test]
 fn a_gradient_penalty() {
-    both("dcgan", "--set objective.wasserstein={penalty:10} --set model.dcgan.norm_d=none");
+    let objective = r#"objective={"wasserstein":{"penalty":10}}"#;
+    both("dcgan", &format!("--set {objective} --set model.dcgan.norm_d=none"));
 }
 
 #[test]
@@ -115,7 +116,9 @@ fn double_precision() {
 #[test]
 fn numbers_without_a_data_set() {
     let place = Place::new(DUEL);
-    place.write("g.yaml", "
+    place.write(
+        "g.yaml",
+        "
 model:
   goodfellow:
     generator: {latent: 1, range: 1, hidden: [8], output: linear, init: 0.5}
@@ -124,7 +127,8 @@ data: {gaussian: {mean: 1, std: 2}}
 batch: 64
 images: 1280
 every: {report: 256, samples: 640, checkpoint: 320}
-");
+",
+    );
     place.duel("train g.yaml --out whole --threads 1").fine();
     place.copy("whole", "lost");
     for images in [640, 960, 1280] {

@@ -90,7 +90,7 @@ fn quantiles(n: usize, mean: f64, std: f64) -> Vec<f64> {
 
 /// C(G) = V(D*, G) = −log 4 + 2 JSD for p_data = N(0, 1) and p_g = N(m, s²): theorem 1. The figures
 /// are from quadrature. A batch of slices of equal mass leaves out the outer half of its tails, which
-/// is 1/131072 of mass times logits of some tens: 1e-4.
+/// is 1/131072 of mass times logits near 1: 1e-5.
 #[test]
 fn the_best_answer_has_the_value_of_theorem_1() {
     let n = 65_536;
@@ -105,7 +105,6 @@ fn the_best_answer_has_the_value_of_theorem_1() {
             let [a, b, c] = parabola;
             t.add(t.mul(t.add(t.mul(x, a), b), x), c)
         };
-        // The second factor of a product may be a scalar, but not one that varies: spell it out.
         let loss = loss_d(t, &gan, logit(x), logit(g));
         value = Some(t.output("v", t.affine(loss, -1.0, 0.0)));
     });
@@ -130,7 +129,7 @@ fn the_best_answer_has_the_value_of_theorem_1() {
         bench.run(program);
         let v = bench.read(value.expect("recorded"), 1)[0];
         println!("N({m}, {s}²): {v} {c}, {:e}", v - c);
-        assert!((v - c).abs() < 1e-4, "N({m}, {s}²): V is {v}, not {c}");
+        assert!((v - c).abs() < 2e-5, "N({m}, {s}²): V is {v}, not {c}");
         assert!((c - (2.0 * jsd - 2.0 * LN_2)).abs() < 2e-6, "the table contradicts itself");
     }
 }
@@ -208,7 +207,8 @@ fn d_learns_its_best_answer_to_a_generator_that_stands_still() {
         worst = worst.max((f64::from(answer) - p / (p + q)).abs());
     }
     println!("D is within {worst} of D*");
-    // At the ends of the range D* is 0.16 and 0.35, in the middle 0.67.
+    // D* goes from 0.23 over 0.66 to 0.48 along these points; D was within 0.006 of it when this was
+    // written.
     assert!(worst < 0.02, "D is off by {worst}");
 }
 

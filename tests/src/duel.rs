@@ -27,7 +27,7 @@ model:
     generator: {latent: 6, hidden: [24], marginals: true}
     discriminator: {maxout: [16, 16], pieces: 3}
 data: {images: {set: tiny, pad: 1}}
-batch: 16
+batch: 8
 k: 2
 images: 960
 optimizer:

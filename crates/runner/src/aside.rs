@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 /// How the names of files in the making end; they begin with a dot.
 const PART: &str = ".part";
@@ -11,7 +11,9 @@ const PART: &str = ".part";
 /// A file in the making beside its final place. Dropped before [`Aside::commit`], it vanishes.
 #[derive(Debug)]
 pub struct Aside {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<File>,
+    /// Where it is meanwhile.
+    part: TempPath,
     path: PathBuf,
 }
 
@@ -31,10 +33,10 @@ impl Aside {
             // Readable like any other file: tempfile's own choice is for secrets.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            Ok(BufWriter::new(builder.tempfile_in(folder)?))
+            builder.tempfile_in(folder)
         };
-        let file = create().map_err(|error| at(path, error))?;
-        Ok(Aside { file, path: path.to_owned() })
+        let (file, part) = create().map_err(|error| at(path, error))?.into_parts();
+        Ok(Aside { file: BufWriter::new(file), part, path: path.to_owned() })
     }
 
     /// Syncs the file and puts it in place, over an older one if there is one.
@@ -42,11 +44,11 @@ impl Aside {
     /// # Errors
     /// When it cannot be written to the end or renamed; then the older file still stands.
     pub fn commit(self) -> io::Result<()> {
-        let Aside { file, path } = self;
+        let Aside { file, part, path } = self;
         let commit = || {
             let file = file.into_inner().map_err(|error| error.into_error())?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
+            file.sync_all()?;
+            part.persist(&path).map_err(|error| error.error)?;
             // The rename itself is durable only once the folder is.
             File::open(folder(&path))?.sync_all()
         };
@@ -93,9 +95,14 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The same error with the path in front, which the system leaves out.
+/// The same error with the path in front, which the system leaves out, and the fix behind.
 pub(crate) fn at(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    let fix = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room on the disk",
+        io::ErrorKind::FileTooLarge => "; raise the limit on the size of files (`ulimit -f`)",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("{}: {error}{fix}", path.display()))
 }
 
 #[cfg(test)]

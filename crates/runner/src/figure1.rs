@@ -42,7 +42,7 @@ pub(crate) fn draw(
     run.write(&format!("{name}.json"), &serde_json::to_vec(&panel)?)?;
     let caption = panel.caption();
     let path = run.path().join(format!("{name}.png"));
-    density(&path, &panel.figure(&caption)).map_err(|e| at(&path, &e))
+    Ok(density(&path, &panel.figure(&caption))?)
 }
 
 /// Draws panels from the first to the last side by side, `figure1.png`.
@@ -66,7 +66,7 @@ pub(crate) fn strip(run: &RunDir) -> Result<(), Failure> {
         panels.iter().zip(&captions).map(|(panel, caption)| panel.figure(caption)).collect();
     let path = run.path().join("figure1.png");
     let picture = density_strip(&figures).map_err(|e| at(&path, &e))?;
-    save(&picture, &path).map_err(|e| at(&path, &e))
+    Ok(save(&picture, &path)?)
 }
 
 impl Panel {

@@ -129,7 +129,7 @@ impl Observed {
                 half,
             ),
         ];
-        curves(&path, &self.name, &panels).map_err(|e| at(&path, &e))
+        Ok(curves(&path, &self.name, &panels)?)
     }
 }
 
@@ -168,7 +168,7 @@ impl Observer for Observed {
             let columns = (rows as f64).sqrt().ceil() as usize;
             let picture = grid(&pixels, rows, h, w, c, columns, scale_for(h, w));
             let path = self.run.path().join(format!("samples/{images:012}.png"));
-            save(&picture, &path).map_err(|e| at(&path, &e))?;
+            save(&picture, &path)?;
         }
         self.draw_curves()
     }

@@ -65,8 +65,7 @@ impl RunDir {
 
     /// Writes a file of the directory as a whole.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let path = self.path.join(name);
-        aside::write(&path, bytes).map_err(|e| at(&path, &e))
+        Ok(aside::write(&self.path.join(name), bytes)?)
     }
 
     /// Where the checkpoint at so many images lies.

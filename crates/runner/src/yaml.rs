@@ -93,6 +93,11 @@ impl<'de> Visitor<'de> for DocumentVisitor {
         Ok(Value::Null)
     }
 
+    /// An empty document.
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
     fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
         Ok(v.into())
     }
@@ -174,6 +179,7 @@ mod tests {
         let text = "a: {b: 2.0e-4, c: [1, -2], d: 15M}\ne: true\nf:\n";
         let value = json!({"a": {"b": 2.0e-4, "c": [1, -2], "d": "15M"}, "e": true, "f": null});
         assert_eq!(from_str(text).unwrap(), value);
+        assert_eq!(from_str("# nothing\n").unwrap(), json!(null));
     }
 
     fn mistake(text: &str) -> (Option<(usize, usize)>, String) {

@@ -146,11 +146,7 @@ pub struct Every {
 
 impl Default for Every {
     fn default() -> Self {
-        Self {
-            report: Count(10_000),
-            samples: Count(100_000),
-            checkpoint: Count(1_000_000),
-        }
+        Self { report: Count(10_000), samples: Count(100_000), checkpoint: Count(1_000_000) }
     }
 }
 

@@ -144,6 +144,8 @@ pub struct Diary {
     pub reports: Vec<Report>,
     pub samples: Vec<u64>,
     pub checkpoints: Vec<Checkpoint>,
+    /// What was told: a letter for each report, sample and checkpoint.
+    pub order: String,
     /// Lines of the log before this process.
     pub lines: u64,
     /// Stop once so many steps were made.
@@ -152,16 +154,19 @@ pub struct Diary {
 
 impl Observer for Diary {
     fn report(&mut self, report: &Report) -> Result<(), Refusal> {
+        self.order.push('r');
         self.reports.push(*report);
         Ok(())
     }
 
     fn samples(&mut self, at: &Progress, _: &mut Probe<'_>) -> Result<(), Refusal> {
+        self.order.push('s');
         self.samples.push(at.images);
         Ok(())
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Refusal> {
+        self.order.push('c');
         self.checkpoints.push(checkpoint.clone());
         Ok(())
     }

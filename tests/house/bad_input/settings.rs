@@ -17,7 +17,11 @@ fn refused(place: &Place, words: &str, expected: &str) {
 /// `--set` of one key, and what follows the argument in the message.
 #[track_caller]
 fn set(place: &Place, argument: &str, expected: &str) {
-    refused(place, &format!("dcgan.yaml --set {argument}"), &format!("--set {argument}: {expected}"));
+    refused(
+        place,
+        &format!("dcgan.yaml --set {argument}"),
+        &format!("--set {argument}: {expected}"),
+    );
 }
 
 #[test]
@@ -31,8 +35,8 @@ fn keys_that_do_not_exist() {
     set(
         &place,
         "zebra=8",
-        "unknown key `zebra`; allowed: `model`, `data`, `objective`, `schedule`, `k`, `batch`, \
-         `images`, `optimizer`, `ema`, `sampling_statistics`, `precision`, `seed`, `every`",
+        "unknown key `zebra`; allowed: `batch`, `data`, `ema`, `every`, `images`, `k`, `model`, \
+         `objective`, `optimizer`, `precision`, `sampling_statistics`, `schedule`, `seed`",
     );
     set(
         &place,
@@ -47,28 +51,48 @@ fn keys_that_do_not_exist() {
 #[test]
 fn values_of_another_kind() {
     let place = Place::furnished(DUEL);
-    set(&place, "batch=many", "`batch`: found the text \"many\", expected a whole number, 0 or more");
+    set(
+        &place,
+        "batch=many",
+        "`batch`: found the text \"many\", expected a whole number, 0 or more",
+    );
     set(&place, "batch=-1", "`batch`: found -1, expected a whole number, 0 or more");
-    set(&place, "images=12q", "`images`: found `12q`, expected a count such as 60000, 100k or 1.5M");
+    set(
+        &place,
+        "images=12q",
+        "`images`: found `12q`, expected a count such as 60000, 100k or 1.5M",
+    );
     set(&place, "every=3", "`every`: found 3, expected a map of keys");
     set(&place, "precision=f23", "`precision`: unknown choice `f23`; did you mean `f32`?");
     set(
         &place,
-        "model={vae:{}}",
+        r#"model={"vae":{}}"#,
         "`model`: unknown choice `vae`; allowed: `goodfellow`, `dcgan`",
     );
-    set(&place, "model.dcgan.noise=1", "`model.dcgan.noise`: found 1, expected one choice, written `name` or `{name: …}`");
+    set(
+        &place,
+        "model.dcgan.noise=1",
+        "`model.dcgan.noise`: found 1, expected one choice, written `name` or `{name: …}`",
+    );
 }
 
 #[test]
 fn yaml_that_is_none() {
     let place = Place::furnished(DUEL);
     place.write("x.yaml", "batch: 16\nmodel: {dcgan: {image: 16\ndata: 3\n");
-    refused(&place, "x.yaml", "x.yaml: line 3, column 5: model.dcgan: did not find expected ',' or '}', while parsing a flow mapping at line 2 column 16");
+    refused(
+        &place,
+        "x.yaml",
+        "x.yaml: line 3, column 5: did not find expected ',' or '}', while parsing a flow mapping at line 2 column 16",
+    );
     place.write("x.yaml", "batch: 16\nk: 1\nbatch: 32\n");
     refused(&place, "x.yaml", "x.yaml: line 3, column 1: duplicate key `batch`");
     place.write("x.yaml", "batch: 16\n\tk: 1\n");
-    refused(&place, "x.yaml", "x.yaml: line 2, column 1: found a tab character");
+    refused(
+        &place,
+        "x.yaml",
+        "x.yaml: line 2, column 1: found a tab character that violates indentation, while scanning a plain scalar at line 1 column 8",
+    );
     place.write("x.yaml", "- batch\n");
     refused(&place, "x.yaml", "x.yaml: expected keys (`name: value`), found [\"batch\"]");
     place.write("x.yaml", "");
@@ -89,7 +113,11 @@ fn files_and_bases_that_are_not_there() {
     place.write("y.yaml", "base: x\n");
     refused(&place, "x.yaml", "y.yaml: the bases form a circle: x.yaml → y.yaml → x.yaml");
     place.write("x.yaml", "base: [dcgan]\n");
-    refused(&place, "x.yaml", "x.yaml: `base` is the name of another experiment, found [\"dcgan\"]");
+    refused(
+        &place,
+        "x.yaml",
+        "x.yaml: `base` is the name of another experiment, found [\"dcgan\"]",
+    );
 }
 
 /// The room that knows why says why.
@@ -108,7 +136,11 @@ fn networks_that_cannot_be_built() {
         "`model.dcgan.kernel`: found 3, expected 4 or 5, the kernels that halve a side exactly; use 5 \
          for the paper's networks, 4 for the PyTorch example's",
     );
-    set(&place, "model.dcgan.width=0", "`model.dcgan.width`: found 0, expected 1 to 4096; change it");
+    set(
+        &place,
+        "model.dcgan.width=0",
+        "`model.dcgan.width`: found 0, expected 1 to 4096; change it",
+    );
     set(
         &place,
         "model.dcgan.slope=1",
@@ -167,7 +199,7 @@ fn games_that_cannot_be_played() {
     );
     refused(
         &place,
-        "dcgan.yaml --set objective={wasserstein:{penalty:10}}",
+        r#"dcgan.yaml --set objective={"wasserstein":{"penalty":10}}"#,
         "dcgan.yaml: `model.dcgan.norm_d`: found batch, expected none, since a gradient penalty asks \
          for the slope of D at each sample by itself, and batch norm mixes samples; set `norm_d: none` \
          or `objective.wasserstein.penalty: 0`",

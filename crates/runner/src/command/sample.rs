@@ -6,7 +6,7 @@ use crate::layers;
 use crate::npy::Npy;
 use crate::picture::grid::{grid, scale_for};
 use crate::picture::save;
-use crate::run_dir::{at, last_checkpoint, require};
+use crate::run_dir::{last_checkpoint, require};
 use crate::session::{Need, Session};
 use std::path::Path;
 use tape::{Device, Options};
@@ -100,22 +100,22 @@ impl<'a> Draw<'a> {
         })?;
         let columns = (n as f64).sqrt().ceil() as usize;
         let picture = grid(&pixels, n, h, w, c, columns, scale_for(h, w));
-        save(&picture, out).map_err(|e| at(out, &e))
+        Ok(save(&picture, out)?)
     }
 
     fn bytes(&mut self, n: usize, out: &Path) -> Result<(), Failure> {
         let [h, w, c] = self.probe.sample();
         let range = self.probe.range();
-        let mut file = Npy::<u8>::create(out, &[n, h, w, c]).map_err(|e| at(out, &e))?;
-        self.each(n, |samples| file.append(&to_bytes(samples, range)).map_err(|e| at(out, &e)))?;
-        file.finish().map_err(|e| at(out, &e))
+        let mut file = Npy::<u8>::create(out, &[n, h, w, c])?;
+        self.each(n, |samples| Ok(file.append(&to_bytes(samples, range))?))?;
+        Ok(file.finish()?)
     }
 
     fn numbers(&mut self, n: usize, out: &Path) -> Result<(), Failure> {
         let [h, w, c] = self.probe.sample();
-        let mut file = Npy::<f32>::create(out, &[n, h, w, c]).map_err(|e| at(out, &e))?;
-        self.each(n, |samples| file.append(samples).map_err(|e| at(out, &e)))?;
-        file.finish().map_err(|e| at(out, &e))
+        let mut file = Npy::<f32>::create(out, &[n, h, w, c])?;
+        self.each(n, |samples| Ok(file.append(samples)?))?;
+        Ok(file.finish()?)
     }
 }
 

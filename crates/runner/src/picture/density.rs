@@ -93,7 +93,8 @@ impl Fig1<'_> {
             bottom: 216.0,
         };
         let curve = |axis: &Axis, values: &[f64]| {
-            let within = values.iter().map(|&v| v.min(axis.end()));
+            // Not `min`, which would draw what is no number at the top.
+            let within = values.iter().map(|&v| if v > axis.end() { axis.end() } else { v });
             above.lines(x, axis, self.x.iter().copied().zip(within))
         };
         for part in curve(p, self.p_g) {

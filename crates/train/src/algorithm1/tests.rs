@@ -73,6 +73,14 @@ fn resume_is_exact() {
     }
 }
 
+/// Nothing would be left to go on with.
+#[test]
+fn a_stop_at_the_end_is_the_end() {
+    let diary = Diary { stop_at: Some(25), ..Diary::default() };
+    let run = run(&experiment(json!({})), diary, None, None);
+    assert!(matches!(run.result, Ok(Outcome::Finished(p)) if p.images == 100));
+}
+
 /// A run that ended can be made longer, and has then never ended.
 #[test]
 fn a_longer_run_goes_on() {
@@ -85,6 +93,8 @@ fn a_longer_run_goes_on() {
     assert_eq!(half.header.progress.images, 52);
     // The report at the end of the short run lies behind its checkpoint.
     assert_eq!((half.header.lines, first.diary.reports.len()), (2, 3));
+    // Whoever finds the last checkpoint finds everything else.
+    assert!(first.diary.order.ends_with("rc"), "{}", first.diary.order);
     let diary = Diary { lines: half.header.lines, ..Diary::default() };
     let second = run(&long, diary, None, Some(half));
     let [one, other] = [straight, second].map(|r| r.diary.checkpoints.last().unwrap().to_bytes());
