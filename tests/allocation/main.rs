@@ -3,10 +3,9 @@
 
 mod counted;
 
-use cpu::kernels::conv::conv_work;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tape::{Clock, Compiled, Device, Dtype, Node, Op, Options, Tape};
+use tape::{Clock, Device, Dtype, Options, Tape};
 use tests::{Pixels, experiment};
 use train::{Recorded, Source};
 
@@ -67,17 +66,6 @@ fn most(play: &mut Play) -> usize {
     counted::peak() - before
 }
 
-/// Bytes that products work with besides their operands: packed weights, or parts of sums, which all
-/// threads share; and under a megabyte for each thread.
-fn working(compiled: &Compiled, threads: usize) -> usize {
-    let shared = |node: &Node| match &node.op {
-        Op::Fprop(conv) | Op::Dgrad(conv) | Op::Wgrad { conv, .. } => conv_work(conv).shared,
-        _ => 0,
-    };
-    let nodes = compiled.programs.iter().flat_map(|program| &program.nodes);
-    4 * nodes.map(shared).max().unwrap_or(0) + threads * 1_000_000
-}
-
 #[test]
 fn memory_is_what_was_planned() {
     let threads = cpu::pool(2).expect("threads");
@@ -109,7 +97,8 @@ fn memory_is_what_was_planned() {
         let model = json!({"dcgan": {"image": 32, "channels": 1, "width": 64, "kernel": 4}});
         let mut play = Play::new(device(), json!({"model": model, "batch": 64}), [32, 32, 1]);
         let compiled = play.recorded.tape.compile(&Options::default());
-        let planned = compiled.plan.total_bytes(4) + working(&compiled, 2);
+        // What `duel show` prints as peak memory.
+        let planned = compiled.plan.total_bytes(4) + cpu::working_bytes(&compiled, 2, 4);
         let peak = most(&mut play);
         println!("peak {peak} bytes of {planned}, {} by plan", compiled.plan.total_bytes(4));
         let off = peak as f64 / planned as f64 - 1.0;

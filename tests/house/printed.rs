@@ -17,7 +17,7 @@ fn printed(settings: Value, sample: [usize; 3]) -> String {
         let (cost, listing) = (compiled.print_cost(program, 4), compiled.print(program));
         writeln!(text, "{cost}\n\n{listing}").expect("strings take everything");
     }
-    text + &compiled.print_memory(4)
+    text + &compiled.print_memory(4, 0)
 }
 
 fn dcgan(schedule: &str) -> String {

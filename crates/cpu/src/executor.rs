@@ -75,24 +75,20 @@ impl<R: Math> Loaded<R> {
 impl<R: Math> Device for Cpu<R> {
     fn load(&mut self, tape: &Tape, options: &Options) -> Result<(), DeviceError> {
         let compiled = tape.compile(options);
-        let mut size = WorkSize::default();
-        let mut partials = 0;
+        let needs = Needs::of(&compiled);
         let mut programs = Vec::with_capacity(compiled.programs.len());
         for program in &compiled.programs {
             let mut steps = Vec::with_capacity(program.nodes.len());
             for node in program.nodes.iter().filter(|n| !n.op.is_view()) {
-                let step = Step::new(&compiled, node)?;
-                size = size.max(work_size(&compiled, node));
-                partials = partials.max(partials_size(&compiled, node));
-                steps.push(step);
+                steps.push(Step::new(&compiled, node)?);
             }
             programs.push(steps);
         }
         let threads = self.pool.current_num_threads();
         let tools = Tools {
-            work: Work::new(threads, size),
+            work: Work::new(threads, needs.work),
             registers: Scratch::new(threads, map::SCRATCH),
-            partials: vec![R::ZERO; partials],
+            partials: vec![R::ZERO; needs.partials],
             world: tape.world() as u32,
         };
         self.loaded = Some(Loaded { memory: Memory::new(&compiled), compiled, programs, tools });
@@ -152,6 +148,32 @@ impl Step {
         let extents = [shape.rows(), shape.channels()];
         Ok(Self { node: node.clone(), ins, outs, extents })
     }
+}
+
+/// What the kernels of a tape need besides its memory.
+struct Needs {
+    work: WorkSize,
+    partials: usize,
+}
+
+impl Needs {
+    fn of(compiled: &Compiled) -> Self {
+        let mut needs = Self { work: WorkSize::default(), partials: 0 };
+        for node in compiled.programs.iter().flat_map(|program| &program.nodes) {
+            if !node.op.is_view() {
+                needs.work = needs.work.max(work_size(compiled, node));
+                needs.partials = needs.partials.max(partials_size(compiled, node));
+            }
+        }
+        needs
+    }
+}
+
+/// Bytes that this executor works with besides state, arena and inputs: blocks of each thread, packed
+/// weights or parts of sums, registers. `real` is 4 or 8.
+pub fn working_bytes(compiled: &Compiled, threads: usize, real: usize) -> usize {
+    let needs = Needs::of(compiled);
+    (needs.work.elements(threads) + threads * map::SCRATCH + needs.partials) * real
 }
 
 /// Scratch of the product behind a node.

@@ -12,7 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use std::sync::Arc;
 use tape::Device;
 
-pub use executor::Cpu;
+pub use executor::{Cpu, working_bytes};
 
 /// The threads that an executor works with; 0 asks for one per core.
 ///

@@ -130,6 +130,16 @@ pub(crate) struct Globals {
     pub threads: usize,
 }
 
+impl Globals {
+    /// How many threads there will be.
+    pub fn cores(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
 /// Runs `duel` with these arguments, the program's name first.
 pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {

@@ -71,14 +71,15 @@ impl Compiled {
         )
     }
 
-    /// What lies in memory, in a line.
-    pub fn print_memory(&self, real: usize) -> String {
+    /// What lies in memory, in a line; `working` bytes are the device's own.
+    pub fn print_memory(&self, real: usize, working: usize) -> String {
         format!(
-            "peak memory {}B: {}B of state, {}B of arena, {}B of input",
-            amount(self.plan.total_bytes(real) as u64),
+            "peak memory {}B: {}B of state, {}B of arena, {}B of input, {}B that kernels work with",
+            amount((self.plan.total_bytes(real) + working) as u64),
             amount((self.plan.state * real) as u64),
             amount((self.plan.arena * real) as u64),
             amount(self.plan.bytes as u64),
+            amount(working as u64),
         )
     }
 

@@ -11,6 +11,6 @@ pub(crate) fn run(globals: &Globals, experiment: &Experiment) -> Result<Ended, F
     let layered = layers::load(&experiment.file, &experiment.sets)?;
     let session = Session::open(&layered, globals, Need::Extents)?;
     let compiled = session.record().tape.compile(&Options::default());
-    print(listing(&compiled, session.real_bytes()).trim_end());
+    print(listing(&compiled, globals.cores(), session.real_bytes()).trim_end());
     Ok(Ended::Done)
 }

@@ -19,7 +19,7 @@ pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
     let compiled = recorded.tape.compile(&Options::default());
     if train.dry_run {
         print(resolved(&session.spec));
-        print(cost(&compiled, session.real_bytes()));
+        print(cost(&compiled, globals.cores(), session.real_bytes()));
         return Ok(Ended::Done);
     }
     let directory = match &train.out {
@@ -28,7 +28,7 @@ pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
     };
     let run = RunDir::create(&directory)?;
     run.write("resolved.yaml", resolved(&session.spec).as_bytes())?;
-    run.write("program.txt", listing(&compiled, session.real_bytes()).as_bytes())?;
+    run.write("program.txt", listing(&compiled, globals.cores(), session.real_bytes()).as_bytes())?;
     play(globals, &session, recorded, run, None)
 }
 
@@ -67,18 +67,18 @@ fn default_directory(file: &Path, seed: u64) -> PathBuf {
 }
 
 /// What the programs cost, a line each, and what lies in memory.
-pub(super) fn cost(compiled: &Compiled, real: usize) -> String {
+pub(super) fn cost(compiled: &Compiled, threads: usize, real: usize) -> String {
     let mut lines: Vec<String> =
         (0..compiled.programs.len()).map(|i| compiled.print_cost(Program(i), real)).collect();
-    lines.push(compiled.print_memory(real));
+    lines.push(compiled.print_memory(real, cpu::working_bytes(compiled, threads, real)));
     lines.join("\n")
 }
 
 /// Every program, and what they cost.
-pub(super) fn listing(compiled: &Compiled, real: usize) -> String {
+pub(super) fn listing(compiled: &Compiled, threads: usize, real: usize) -> String {
     let mut text = String::new();
     for i in 0..compiled.programs.len() {
         text += &format!("{}\n{}\n", compiled.programs[i].name, compiled.print(Program(i)));
     }
-    text + &cost(compiled, real) + "\n"
+    text + &cost(compiled, threads, real) + "\n"
 }

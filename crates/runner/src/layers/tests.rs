@@ -1,3 +1,5 @@
+//! Layers from files and arguments, and what is wrong with them.
+
 use super::*;
 use serde_json::json;
 use tempfile::TempDir;

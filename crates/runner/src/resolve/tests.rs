@@ -1,3 +1,5 @@
+//! Typed experiments from layers, and every kind of mistake.
+
 use super::*;
 use crate::layers::load;
 use serde::{Deserialize, Deserializer};

@@ -1,3 +1,5 @@
+//! The loop against a device that only keeps books.
+
 use super::*;
 use crate::Count;
 use crate::fake::{Counting, Diary, FakeDevice, experiment, recorded};

@@ -1,3 +1,5 @@
+//! Checkpoints there and back, and every kind of damage.
+
 use super::*;
 use crate::fake::{FakeDevice, experiment, recorded};
 use crate::{Experiment, Recorded};

@@ -23,6 +23,11 @@ impl WorkSize {
         let shared = self.shared.max(other.shared);
         Self { shared }
     }
+
+    /// Elements that [`Work`] allocates for so many threads, up to cache lines.
+    pub fn elements(self, threads: usize) -> usize {
+        threads * 3 * PACKED + self.shared
+    }
 }
 
 /// Work space of convolutions and matrix products: of every thread its own blocks (under a
