@@ -39,7 +39,7 @@ fn main() {
     let text = serde_json::to_string_pretty(&rows).expect("rows are JSON");
     fs::create_dir_all(out.parent().expect("a folder")).expect("the folder can be made");
     fs::write(out, text + "\n").expect("the rows can be written");
-    println!("{}", out.display());
+    println!("{}", out.canonicalize().expect("it was written").display());
 }
 
 impl Arguments {
