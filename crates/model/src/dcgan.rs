@@ -218,7 +218,6 @@ impl Networks {
     }
 
     /// z `[n, latent]` → images `[n, image, image, channels]` in [−1, 1].
-    #[track_caller]
     pub fn generate(&self, t: &Tape, z: T, statistics: Statistics) -> T {
         let n = t.shape(z).rows();
         let mut x = t.matmul(z, self.project.weight); // [n, 4·4·C]
@@ -235,7 +234,6 @@ impl Networks {
     }
 
     /// Images `[n, image, image, channels]` → logits `[n, 1]`.
-    #[track_caller]
     pub fn discriminate(&self, t: &Tape, image: T, statistics: Statistics) -> T {
         let n = t.shape(image).rows();
         let mut x = image;

@@ -108,13 +108,11 @@ impl Gan {
     }
 
     /// z `[rows, latent]`, drawn anew at every run of the program.
-    #[track_caller]
     pub fn noise(&self, t: &Tape, rows: usize) -> T {
         t.noise(self.model.law(), [rows, self.model.latent()])
     }
 
     /// G(z): z `[n, latent]` → samples `[n, h, w, c]`.
-    #[track_caller]
     pub fn generate(&self, t: &Tape, z: T, statistics: Statistics) -> T {
         match &self.networks {
             Networks::Goodfellow(networks) => networks.generate(t, z),
@@ -124,7 +122,6 @@ impl Gan {
 
     /// D(x) before its sigmoid: samples `[n, h, w, c]` → logits `[n, 1]`. With
     /// [`Statistics::Running`] it is the finished network that is asked, without dropout.
-    #[track_caller]
     pub fn discriminate(&self, t: &Tape, x: T, statistics: Statistics) -> T {
         match &self.networks {
             Networks::Goodfellow(networks) => networks.discriminate(t, x, statistics),
@@ -134,7 +131,6 @@ impl Gan {
 
     /// Samples as they lie in a shard `[n, h, w, c]` in the range of G's output: bytes are scaled,
     /// numbers stay as they are.
-    #[track_caller]
     pub fn preprocess(&self, t: &Tape, input: T) -> T {
         let [black, white] = self.model.range();
         let dtype = t.tensor(input).dtype;

@@ -201,7 +201,6 @@ impl Networks {
     }
 
     /// z `[n, latent]` → samples `[n, h, w, c]`.
-    #[track_caller]
     pub fn generate(&self, t: &Tape, z: T) -> T {
         let n = t.shape(z).rows();
         let mut x = z; // [n, latent]
@@ -219,7 +218,6 @@ impl Networks {
     }
 
     /// Samples `[n, h, w, c]` → logits `[n, 1]`.
-    #[track_caller]
     pub fn discriminate(&self, t: &Tape, x: T, statistics: Statistics) -> T {
         // A finished network is asked without dropout.
         let training = statistics != Statistics::Running;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use tape::DeviceError;
 
@@ -209,23 +209,37 @@ impl Header {
 impl Checkpoint {
     /// The file's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let header = serde_json::to_string(&self.header).expect("a header is numbers and texts");
-        let metadata = HashMap::from([(KEY.to_string(), header)]);
-        let dtype = if self.real_bytes == 4 { Dtype::F32 } else { Dtype::F64 };
-        let views = self.tensors.iter().map(|saved| {
-            let view = TensorView::new(dtype, saved.shape.clone(), &saved.bytes);
-            (&saved.name, view.expect("as many bytes as the shape says"))
-        });
-        safetensors::serialize(views, Some(metadata)).expect("the tensors were viewed already")
+        let (views, metadata) = (self.views(), self.metadata());
+        safetensors::serialize(views, metadata).expect("the tensors were viewed already")
     }
 
-    /// Writes the file to the side, syncs it and renames it.
+    /// Writes the file to the side, syncs it and renames it. The tensors go from where they are: there
+    /// is no second copy of them.
     ///
     /// # Errors
     /// The file system's, with what was there before intact and nothing left beside it.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
-        let bytes = self.to_bytes();
-        replace(path, |file| file.write_all(&bytes))
+        replace(path, |side| {
+            safetensors::serialize_to_file(self.views(), self.metadata(), side).map_err(|error| {
+                match error {
+                    SafeTensorError::IoError(error) => error,
+                    other => io::Error::other(other),
+                }
+            })
+        })
+    }
+
+    fn views(&self) -> impl Iterator<Item = (&String, TensorView<'_>)> {
+        let dtype = if self.real_bytes == 4 { Dtype::F32 } else { Dtype::F64 };
+        self.tensors.iter().map(move |saved| {
+            let view = TensorView::new(dtype, saved.shape.clone(), &saved.bytes);
+            (&saved.name, view.expect("as many bytes as the shape says"))
+        })
+    }
+
+    fn metadata(&self) -> Option<HashMap<String, String>> {
+        let header = serde_json::to_string(&self.header).expect("a header is numbers and texts");
+        Some(HashMap::from([(KEY.to_string(), header)]))
     }
 
     /// Reads a file and looks at every number.
@@ -307,12 +321,9 @@ fn damage(error: &SafeTensorError) -> String {
     }
 }
 
-/// Lets `fill` write a file to the side, and puts it in the place of `path` when all of it is on the
+/// Lets `fill` write the file of a path at the side, and puts it in the place of `path` when all of it is on the
 /// disk.
-fn replace(
-    path: &Path,
-    fill: impl FnOnce(&mut File) -> io::Result<()>,
-) -> Result<(), CheckpointError> {
+fn replace(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), CheckpointError> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -326,8 +337,8 @@ fn replace(
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let mut side = builder.tempfile_in(folder)?; // removed when dropped
-        fill(side.as_file_mut())?;
+        let side = builder.tempfile_in(folder)?; // removed when dropped
+        fill(side.path())?;
         side.as_file().sync_all()?;
         side.persist(path).map_err(|error| error.error)?;
         // The new name is on the disk when the folder is.

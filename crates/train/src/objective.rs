@@ -38,7 +38,6 @@ const ROOT_EPS: f64 = 1e-12;
 impl Objective {
     /// D's loss, this rank's part of the mean over the world: `samples` are x and G(z)
     /// `[n, h, w, c]`, `logits` D's answers to them `[n, 1]`.
-    #[track_caller]
     pub fn discriminator(
         &self,
         t: &Tape,
@@ -65,7 +64,6 @@ impl Objective {
     }
 
     /// G's loss, from D's answers to G(z) `[n, 1]`.
-    #[track_caller]
     pub fn generator(&self, t: &Tape, d_fake: T) -> T {
         match self {
             // log(1 − D(G(z)))
@@ -78,7 +76,6 @@ impl Objective {
     }
 
     /// What D says of samples: a probability, or a critic's score.
-    #[track_caller]
     pub fn judgement(&self, t: &Tape, logits: T) -> T {
         match self {
             Self::Minimax | Self::NonSaturating => t.sigmoid(logits),
@@ -88,7 +85,6 @@ impl Objective {
 
     /// `[loss, D(x), D(G(z)), V]` of D's step, means over the batch of the world. V is equation 1, or
     /// the estimate of the Wasserstein distance.
-    #[track_caller]
     pub(crate) fn measure(&self, t: &Tape, loss: T, [d_real, d_fake]: [T; 2]) -> T {
         let mean = |logits| t.batch_mean(self.judgement(t, logits));
         let (of_real, of_fake) = (mean(d_real), mean(d_fake));
@@ -124,7 +120,6 @@ impl Objective {
 }
 
 /// `E (‖∇D(x̂)‖ − 1)²` at x̂ = G(z) + ε (x − G(z)), with one ε uniform on [0, 1) for each sample.
-#[track_caller]
 fn gradient_penalty(t: &Tape, gan: &Gan, real: T, fake: T) -> T {
     let shape = t.shape(real);
     let eps = t.noise(Law::Uniform { low: 0.0, high: 1.0 }, [shape.rows()]);

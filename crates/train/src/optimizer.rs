@@ -97,7 +97,6 @@ impl Default for Optimizer {
 impl Optimizer {
     /// Ends a step: the gradient of `loss` in the parameters of `network`, summed over ranks, and the
     /// update, which is done only if the gradient and `report` are finite.
-    #[track_caller]
     pub(crate) fn descend(&self, t: &Tape, network: Network, loss: T, report: T) {
         let gradient = t.flat_gradient(network, loss);
         t.commit(&[gradient, report]);

@@ -79,7 +79,6 @@ impl Table<'_> {
     }
 
     /// D descends its loss.
-    #[track_caller]
     fn move_discriminator(&self, t: &Tape, samples: [T; 2], logits: [T; 2]) {
         let objective = &self.spec.objective;
         let loss = objective.discriminator(t, self.gan, samples, logits);
@@ -90,7 +89,6 @@ impl Table<'_> {
     }
 
     /// G descends its loss, and its average follows.
-    #[track_caller]
     fn move_generator(&self, t: &Tape, d_fake: T) {
         let loss = self.spec.objective.generator(t, d_fake);
         let report = t.all_reduce(loss);

@@ -173,8 +173,8 @@ fn a_failed_write_leaves_what_was_there() {
     let path = folder.path().join("last.safetensors");
     checkpoint().write(&path).unwrap();
     let before = std::fs::read(&path).unwrap();
-    let error = replace(&path, |file| {
-        file.write_all(&before[..1000])?;
+    let error = replace(&path, |side| {
+        std::fs::write(side, &before[..1000])?;
         Err(io::Error::from(io::ErrorKind::StorageFull))
     });
     let error = error.unwrap_err().to_string();
