@@ -45,10 +45,10 @@ fn best_table(objective: Objective, p: [usize; 8], q: [usize; 8]) -> (Vec<f64>, 
     bench.run(init);
     bench.write(x, &pairs().flat_map(|(x, _)| one_hot(x)).collect::<Vec<_>>());
     bench.write(y, &pairs().flat_map(|(_, y)| one_hot(y)).collect::<Vec<_>>());
-    let steps = 4000;
+    let steps = 1500;
     for i in 0..steps {
         // The rate falls to 0: the hinge has kinks, about which a step of constant size goes to and fro.
-        bench.clock.scalars = vec![2.0 * (1.0 - f64::from(i) / f64::from(steps)), 0.5];
+        bench.clock.scalars = vec![4.0 * (1.0 - f64::from(i) / f64::from(steps)), 0.5];
         bench.run(step);
     }
     (bench.read(table, 8), bench.read(value.expect("recorded"), 1)[0])
@@ -76,7 +76,7 @@ fn the_hinge_learns_which_density_is_larger() {
     let (table, value) = best_table(Objective::Hinge, P, Q);
     for (i, d) in table.into_iter().enumerate().filter(|&(i, _)| P[i] != Q[i]) {
         let best = if P[i] > Q[i] { 1.0 } else { -1.0 };
-        // It comes to rest within a last few steps, each 2 / 4000 of a probability.
+        // It comes to rest within a last few steps, each 4 / 1500 of a probability.
         assert!((d - best).abs() < 1e-2, "state {i}: D is {d}, not {best}");
     }
     let best = -2.0 * over_states(f64::min);
