@@ -1,12 +1,13 @@
 //! DCGAN: Radford, Metz & Chintala 2015, figure 1 and the guidelines of section 3.
 
 use crate::{Noise, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::{Init, Network, Norm, Statistics, T, Tape, Window};
 
 /// All-convolutional networks. The defaults are the paper's: 64×64 images in colour, 128 features
 /// next to the image, twice as many at each halving of its side.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dcgan {
     /// Side of the images: a power of two from 16 to 256.
@@ -34,7 +35,7 @@ pub struct Dcgan {
 }
 
 /// How the layers of a network are normalised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
     /// Batch norm.

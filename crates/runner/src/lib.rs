@@ -3,6 +3,7 @@
 pub mod aside;
 mod cli;
 mod command;
+mod doctor;
 mod figure1;
 pub mod journal;
 pub mod layers;
@@ -15,6 +16,8 @@ pub mod picture;
 pub mod progress;
 pub mod resolve;
 mod run_dir;
+mod runs;
+pub mod schema;
 mod session;
 mod signals;
 mod source;

@@ -2,11 +2,12 @@
 //! −log D = softplus(−a) and −log(1 − D) = softplus(a).
 
 use model::{Gan, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::{Law, Over, Statistics, T, Tape};
 
 /// The game.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
     /// Equation 1 of Goodfellow et al. 2014 as it stands.
@@ -19,7 +20,7 @@ pub enum Objective {
 }
 
 /// Settings of the Wasserstein game.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wasserstein {
     /// Weight λ of the gradient penalty; 0 records none.
