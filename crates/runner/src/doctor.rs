@@ -25,6 +25,8 @@ pub(crate) struct Findings {
     pub memory_free: u64,
     /// Measured on one thread and, if there are more, on all of them.
     pub speed: Vec<Measured>,
+    /// Processes that wanted a core over the last minute, on average.
+    pub load: f64,
     /// Where runs and data sets go.
     pub folders: [Folder; 2],
     /// Programs that fetch data.
@@ -87,6 +89,8 @@ impl Findings {
             Ok(Measured { threads, gflops, memory_gigabytes: gigabytes })
         };
         let threads = globals.cores();
+        // Before the measurements add to it.
+        let load = System::load_average().one;
         let mut speed = vec![measure(1)?];
         if threads > 1 {
             speed.push(measure(threads)?);
@@ -96,6 +100,7 @@ impl Findings {
             threads,
             memory_free: system.available_memory().min(left),
             speed,
+            load,
             folders: [Folder::at(Path::new("runs")), Folder::at(&globals.data)],
             tools: ["curl", "apt-get", "npm"].map(Tool::find),
             data_sets: prepared(&globals.data),
@@ -107,6 +112,14 @@ impl Findings {
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = self.machine_lines();
         lines.extend(self.speed.iter().map(Measured::line));
+        if self.load > 0.5 * self.machine.cores as f64 {
+            let found = format!("other programs keep {:.1} cores busy", self.load);
+            lines.push(line(
+                "",
+                found,
+                Some("wait for them, and the figures above will be higher"),
+            ));
+        }
         lines.extend(self.folders.iter().map(Folder::line));
         lines.extend(self.tools.iter().map(Tool::line));
         if self.data_sets.is_empty() {

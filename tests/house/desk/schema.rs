@@ -62,7 +62,7 @@ fn what_the_binary_refuses_is_not_valid() {
         with("k: many"),
         with("k: -1"),
         with("k: 1.5"),
-        with("ema: high"),
+        DCGAN.replace("ema: 0.9", "ema: high"),
         with("seed: [1]"),
         with("objective: hing"),
         with("objective: wasserstein"),

@@ -45,25 +45,37 @@ fn how_to_start() -> String {
     }
 }
 
-/// A column: its title, what it says of a run, and whether narrow terminals show it.
-type Column = (&'static str, fn(&Run, u64) -> String, bool);
+/// On which terminals a column is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    All,
+    Wide,
+    Narrow,
+}
 
-const COLUMNS: [Column; 9] = [
-    ("run", |run, _| run.run.display().to_string(), true),
-    ("state", |run, _| state(run), true),
-    ("images", |run, _| images(run), true),
-    ("D(x)", |run, _| figure(run.d_real), true),
-    ("D(G(z))", |run, _| figure(run.d_fake), true),
-    ("V", |run, _| figure(run.value), false),
-    ("diversity", |run, _| figure(run.diversity), false),
-    ("img/s", |run, _| run.images_per_second.map_or(none(), count), false),
-    ("age", |run, now| age(run, now), true),
+/// A column: its title, what it says of a run, and where it is shown.
+type Column = (&'static str, fn(&Run, u64) -> String, On);
+
+const COLUMNS: [Column; 10] = [
+    ("run", |run, _| run.run.display().to_string(), On::All),
+    ("state", |run, _| state(run), On::Wide),
+    ("state", |run, _| short_state(run), On::Narrow),
+    ("images", |run, _| images(run), On::All),
+    ("D(x)", |run, _| figure(run.d_real), On::All),
+    ("D(G(z))", |run, _| figure(run.d_fake), On::All),
+    ("V", |run, _| figure(run.value), On::Wide),
+    ("diversity", |run, _| figure(run.diversity), On::Wide),
+    ("img/s", |run, _| run.images_per_second.map_or(none(), count), On::Wide),
+    ("age", |run, now| age(run, now), On::All),
 ];
 
 /// The table for a terminal of `width` columns, and below it what needs a sentence.
 fn fill(table: &mut Table, found: &[Run], width: Option<u16>, now: u64) -> String {
     let wide = width.is_none_or(|width| width >= WIDE);
-    let columns: Vec<&Column> = COLUMNS.iter().filter(|column| wide || column.2).collect();
+    let off = if wide { On::Narrow } else { On::Wide };
+    let told = |column: &Column| found.iter().any(|run| column.1(run, now) != none());
+    let columns: Vec<&Column> =
+        COLUMNS.iter().filter(|column| column.2 != off && told(column)).collect();
     table.load_style(NOTHING);
     table.set_header(columns.iter().map(|column| Cell::new(column.0)));
     for run in found {
@@ -116,6 +128,14 @@ fn sentences(found: &[Run]) -> Vec<String> {
 fn state(run: &Run) -> String {
     match run.seconds_left {
         Some(left) => format!("running, {} left", span(Duration::from_secs(left))),
+        None => run.state.to_string(),
+    }
+}
+
+/// Who has time left is running.
+fn short_state(run: &Run) -> String {
+    match run.seconds_left {
+        Some(left) => format!("{} left", span(Duration::from_secs(left))),
         None => run.state.to_string(),
     }
 }
@@ -179,11 +199,11 @@ mod tests {
         let text = listing(Some(80));
         let wide = text.lines().find(|line| line.chars().count() > 80);
         assert_eq!(wide, None, "{text}");
-        let row = text.lines().find(|line| line.contains("running")).expect("a row");
+        let row = text.lines().find(|line| line.contains("7h12m left")).expect("a row");
         let expected = "runs/dcgan_fashion/seed0";
         assert!(row.starts_with(expected), "{text}");
         let cells: Vec<&str> = row[expected.len()..].split_whitespace().collect();
-        let expected = ["running,", "7h12m", "left", "96.0k/360k", "0.765", "0.234", "3m05s"];
+        let expected = ["7h12m", "left", "96.0k/360k", "0.765", "0.234", "3m05s"];
         assert_eq!(cells, expected, "{text}");
         assert!(text.contains("failed: the disk is full"), "{text}");
         assert!(text.contains("`duel resume runs/ablation_of_much/"), "{text}");
@@ -194,8 +214,10 @@ mod tests {
         let text = listing(None);
         let row = text.lines().find(|line| line.contains("without_batch_norm")).expect("a row");
         let cells: Vec<&str> = row.split_whitespace().collect();
-        let expected = ["failed", "96.0k/360k", "0.765", "0.234", "-0.645", "–", "538", "3m05s"];
+        let expected = ["failed", "96.0k/360k", "0.765", "0.234", "-0.645", "538", "3m05s"];
         assert_eq!(cells[1..], expected, "{text}");
-        assert!(!text.contains('\u{1b}'), "{text}");
+        assert!(text.contains("running, 7h12m left"), "{text}");
+        // Nobody was told of diversity.
+        assert!(!text.contains("diversity"), "{text}");
     }
 }
