@@ -1,8 +1,11 @@
 //! The commands, one file each.
 
 pub(crate) mod data;
+pub(crate) mod doctor;
 pub(crate) mod resume;
+pub(crate) mod runs;
 pub(crate) mod sample;
+pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod train;
 

@@ -3,9 +3,11 @@
 pub mod aside;
 mod cli;
 mod command;
+mod doctor;
 mod figure1;
 pub mod journal;
 pub mod layers;
+mod machine;
 pub mod nearest;
 pub mod node;
 pub mod npy;
@@ -14,9 +16,12 @@ pub mod picture;
 pub mod progress;
 pub mod resolve;
 mod run_dir;
+mod runs;
+pub mod schema;
 mod session;
 mod signals;
 mod source;
+mod state;
 pub mod yaml;
 
 pub use cli::duel;
