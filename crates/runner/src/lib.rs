@@ -7,6 +7,7 @@ mod doctor;
 mod figure1;
 pub mod journal;
 pub mod layers;
+mod listing;
 mod machine;
 pub mod nearest;
 pub mod node;

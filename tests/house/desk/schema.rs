@@ -43,6 +43,7 @@ fn every_experiment_is_valid() {
     for text in [
         DCGAN,
         GOODFELLOW,
+        "base: x\nmodel: {dcgan: {down: max_pool, norm_ends: true}}\nobjective: {relativistic: {}}\n",
         "base: dcgan_fashion\nmodel: {dcgan: {slope: 0.1}}\n",
         "base: x\noptimizer: {generator: {sgd: {momentum: {to: 0.7}}}}\ndata: {images: {pad: 2}}\n",
         "base: x\nimages: 1e6\nevery: {report: 0.5k}\nema: null\n",

@@ -3,8 +3,8 @@
 use super::{Ended, Failure, print};
 use crate::cli::Globals;
 use crate::doctor::{Findings, Line};
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
+use crate::listing::table;
+use comfy_table::{Cell, Color, ColumnConstraint, Width};
 
 pub(crate) fn run(globals: &Globals, json: bool) -> Result<Ended, Failure> {
     let findings = Findings::gather(globals)?;
@@ -22,8 +22,7 @@ pub(crate) fn run(globals: &Globals, json: bool) -> Result<Ended, Failure> {
 
 /// Two columns; advice stands below what it is about.
 fn told(lines: &[Line]) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING);
+    let mut table = table();
     let mut before = "";
     for line in lines {
         // Several lines about one thing name it once.
@@ -33,9 +32,6 @@ fn told(lines: &[Line]) -> String {
         if let Some(advice) = &line.advice {
             table.add_row([Cell::new(""), Cell::new(format!("→ {advice}")).fg(Color::Yellow)]);
         }
-    }
-    if table.is_tty() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if i == 0 { 2 } else { 0 }));

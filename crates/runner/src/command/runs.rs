@@ -2,10 +2,10 @@
 
 use super::{Ended, Failure, print};
 use crate::cli::Runs;
+use crate::listing::table;
 use crate::progress::{count, span};
 use crate::runs::{Run, below};
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, Table};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -27,11 +27,8 @@ pub(crate) fn run(runs: &Runs) -> Result<Ended, Failure> {
     } else if found.is_empty() {
         eprintln!("{}: no runs yet; {}", folder.display(), how_to_start());
     } else {
-        let mut table = Table::new();
-        // None where no terminal looks on: then nothing is left out or wrapped.
-        let width = table.width().filter(|width| *width > 0);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        print(fill(&mut table, &found, width, now.as_secs()));
+        print(fill(table(), &found, now.as_secs()));
     }
     Ok(Ended::Done)
 }
@@ -69,14 +66,14 @@ const COLUMNS: [Column; 10] = [
     ("age", |run, now| age(run, now), On::All),
 ];
 
-/// The table for a terminal of `width` columns, and below it what needs a sentence.
-fn fill(table: &mut Table, found: &[Run], width: Option<u16>, now: u64) -> String {
-    let wide = width.is_none_or(|width| width >= WIDE);
+/// Fills an empty table, and says below it what needs a sentence.
+fn fill(mut table: Table, found: &[Run], now: u64) -> String {
+    // Without a width no terminal looks on, and nothing is left out.
+    let wide = table.width().is_none_or(|width| width >= WIDE);
     let off = if wide { On::Narrow } else { On::Wide };
     let told = |column: &Column| found.iter().any(|run| column.1(run, now) != none());
     let columns: Vec<&Column> =
         COLUMNS.iter().filter(|column| column.2 != off && told(column)).collect();
-    table.load_style(NOTHING);
     table.set_header(columns.iter().map(|column| Cell::new(column.0)));
     for run in found {
         let cell = |column: &&Column| {
@@ -93,9 +90,6 @@ fn fill(table: &mut Table, found: &[Run], width: Option<u16>, now: u64) -> Strin
         if i > 0 {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
-    }
-    if let Some(width) = width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     let rows = table.lines().map(|line| line.trim_end().to_string());
     rows.chain(sentences(found)).collect::<Vec<_>>().join("\n")
@@ -169,6 +163,7 @@ fn none() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listing::fit;
 
     const NOW: u64 = 1_800_000_000;
 
@@ -191,13 +186,17 @@ mod tests {
         let running = Run { seconds_left: Some(25_920), ..one("dcgan_fashion/seed0", "running") };
         let reason = Some("the disk is full".to_string());
         let failed = Run { reason, ..one("ablation_of_much/without_batch_norm/seed1", "failed") };
-        fill(Table::new().force_no_tty(), &[running, failed], width, NOW)
+        let mut table = Table::new();
+        table.force_no_tty();
+        fit(&mut table, width);
+        fill(table, &[running, failed], NOW)
     }
 
     #[test]
     fn a_terminal_of_80_columns_shows_what_counts() {
         let text = listing(Some(80));
-        let wide = text.lines().find(|line| line.chars().count() > 80);
+        let mut rows = text.lines().take_while(|line| !line.is_empty());
+        let wide = rows.find(|line| line.chars().count() > 80);
         assert_eq!(wide, None, "{text}");
         let row = text.lines().find(|line| line.contains("7h12m left")).expect("a row");
         let expected = "runs/dcgan_fashion/seed0";
