@@ -42,6 +42,12 @@ enum Command {
     },
     /// Draw samples from a run; prints the file
     Sample(Sample),
+    /// Make a page of each run or ablation, to look at and to pass on; prints the files
+    Report {
+        /// Directories of runs or ablations
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
     /// Print the programs of an experiment: shapes, places, FLOPs, bytes, peak memory
     Show {
         #[command(flatten)]
@@ -170,6 +176,7 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         Command::Train(train) => command::train::run(&globals, &train),
         Command::Resume { run } => command::resume::run(&globals, &run),
         Command::Sample(sample) => command::sample::run(&globals, &sample),
+        Command::Report { folders } => command::report::run(&globals, &folders),
         Command::Show { experiment } => command::show::run(&globals, &experiment),
         Command::Data(data) => command::data::run(&globals, &data),
     };

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod data;
+pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod sample;
 pub(crate) mod show;

@@ -13,12 +13,14 @@ pub mod npy;
 mod observe;
 pub mod picture;
 pub mod progress;
+mod report;
 pub mod resolve;
 mod run_dir;
 mod session;
 mod signals;
 mod source;
 mod state;
+mod tensorboard;
 pub mod yaml;
 
 pub use cli::duel;

@@ -10,6 +10,7 @@ use crate::picture::save;
 use crate::progress::{Figures, Progress as Bar};
 use crate::run_dir::{RunDir, at, last_checkpoint};
 use crate::signals::Signals;
+use crate::tensorboard::Events;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub(crate) struct Observed {
     name: String,
     run: RunDir,
     journal: Journal,
+    events: Events,
     lines: Vec<Line>,
     bar: Bar,
     signals: Signals,
@@ -56,12 +58,14 @@ impl Observed {
         let path = run.path().join("metrics.jsonl");
         let journal = Journal::open(&path, from.map_or(0, |c| c.header.lines))?;
         let text = fs::read_to_string(&path).map_err(|e| at(&path, &e))?;
-        let mut lines = Vec::new();
+        let (mut lines, mut values) = (Vec::new(), Vec::new());
         for (i, line) in text.lines().enumerate() {
-            let parsed = serde_json::from_str(line);
-            lines.push(parsed.map_err(|e| format!("{}:{}: {e}", path.display(), i + 1))?);
+            let told = |e| format!("{}:{}: {e}", path.display(), i + 1);
+            lines.push(serde_json::from_str(line).map_err(told)?);
+            values.push(serde_json::from_str(line).map_err(told)?);
         }
         let images = from.map_or(0, |c| c.header.progress.images);
+        let events = Events::open(run.path(), images, &values)?;
         let gaussian = match spec.data {
             Data::Gaussian { mean, std } => Some([mean, std]),
             Data::Images { .. } => None,
@@ -69,7 +73,7 @@ impl Observed {
         let bar = Bar::new(spec.images.0, images);
         let name = run.path().display().to_string();
         let probabilities = spec.objective.optimum().is_some();
-        Ok(Self { name, run, journal, lines, bar, signals, gaussian, probabilities })
+        Ok(Self { name, run, journal, events, lines, bar, signals, gaussian, probabilities })
     }
 
     /// Ends the bar and says what became of the run.
@@ -150,6 +154,7 @@ impl Observer for Observed {
             data_wait,
         };
         self.journal.append(&line)?;
+        self.events.report(&serde_json::to_value(line)?)?;
         self.lines.push(line);
         let figures = Figures { images, images_per_second, data_wait, d_real, d_fake, value };
         self.bar.update(&figures);
@@ -158,6 +163,7 @@ impl Observer for Observed {
 
     fn samples(&mut self, at_step: &Progress, probe: &mut Probe<'_>) -> Result<(), Refusal> {
         let images = at_step.images;
+        let path = self.run.path().join(format!("samples/{images:012}.png"));
         if let Some(law) = self.gaussian {
             figure1::draw(&self.run, images, law, probe)?;
         } else {
@@ -167,9 +173,9 @@ impl Observer for Observed {
             let pixels = to_bytes(&probe.generate(weights, &z)?, probe.range());
             let columns = (rows as f64).sqrt().ceil() as usize;
             let picture = grid(&pixels, rows, h, w, c, columns, scale_for(h, w));
-            let path = self.run.path().join(format!("samples/{images:012}.png"));
             save(&picture, &path)?;
         }
+        self.events.samples(images, &fs::read(&path).map_err(|e| at(&path, &e))?)?;
         self.draw_curves()
     }
 

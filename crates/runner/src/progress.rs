@@ -186,7 +186,7 @@ fn count(n: f64) -> String {
 }
 
 /// A time in its two largest units: 42s, 3m05s, 7h12m, 2d03h.
-fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let s = time.as_secs();
     match s {
         0..60 => format!("{s}s"),

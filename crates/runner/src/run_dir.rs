@@ -132,18 +132,24 @@ pub(crate) fn is_locked(run: &Path) -> Result<bool, Failure> {
 
 /// The newest checkpoint of a run.
 pub(crate) fn last_checkpoint(run: &Path) -> Result<Option<PathBuf>, Failure> {
-    let folder = run.join("checkpoints");
-    let entries = fs::read_dir(&folder).map_err(|e| at(&folder, &e))?;
+    Ok(numbered(&run.join("checkpoints"), "safetensors")?.pop().map(|(_, path)| path))
+}
+
+/// Files of a folder that are named after the images shown, in their order.
+pub(crate) fn numbered(folder: &Path, extension: &str) -> Result<Vec<(u64, PathBuf)>, Failure> {
+    let entries = fs::read_dir(folder).map_err(|e| at(folder, &e))?;
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| at(&folder, &e))?.path();
-        let numbered = path.file_stem().is_some_and(|s| s.len() == 12);
-        if numbered && path.extension().is_some_and(|e| e == "safetensors") {
-            found.push(path);
+        let path = entry.map_err(|e| at(folder, &e))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let stem = name.strip_suffix(extension).and_then(|name| name.strip_suffix('.'));
+        let images = stem.filter(|stem| stem.len() == 12).and_then(|stem| stem.parse().ok());
+        if let Some(images) = images {
+            found.push((images, path));
         }
     }
     found.sort();
-    Ok(found.pop())
+    Ok(found)
 }
 
 /// An error of the file system, with the path that it is about.

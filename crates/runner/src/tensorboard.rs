@@ -6,7 +6,9 @@
 //! those spent on training, from the log's own figures: they leave out what lay between a stop and
 //! a resume.
 
-use crate::aside::{self, at};
+use crate::aside::{self, Aside, at};
+use crate::command::Failure;
+use crate::run_dir::{self, numbered};
 use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -39,24 +41,29 @@ impl Events {
     ///
     /// # Errors
     /// A grid that cannot be read, a file that cannot be written.
-    pub fn open(run: &Path, images: u64, lines: &[Value]) -> io::Result<Self> {
-        let path = run.join("tensorboard/events.out.tfevents.run");
+    pub fn open(run: &Path, images: u64, lines: &[Value]) -> Result<Self, Failure> {
+        let folder = run.join("tensorboard");
+        fs::create_dir_all(&folder).map_err(|e| run_dir::at(&folder, &e))?;
+        aside::sweep(&folder)?;
+        let path = folder.join("events.out.tfevents.run");
+        let mut whole = Aside::create(&path)?;
+        whole.write_all(&record(&event(0.0, 0, &bytes_field(3, b"brain.Event:2"))))?;
         let mut clock = Clock::default();
-        let mut bytes = record(&event(0.0, 0, &bytes_field(3, b"brain.Event:2")));
-        let mut grids = grids(run, images)?.into_iter().peekable();
+        let mut grids = numbered(&run.join("samples"), "png")?.into_iter().peekable();
         for line in lines {
             let shown = line["images"].as_u64().unwrap_or(0);
-            while let Some((at, grid)) = grids.next_if(|grid| grid.0 < shown) {
-                bytes.extend(picture(&clock, at, &fs::read(&grid).map_err(|e| self::at(&grid, e))?));
+            while let Some((images, grid)) = grids.next_if(|grid| grid.0 < shown) {
+                whole.write_all(&read(&clock, images, &grid)?)?;
             }
             clock.advance(line);
-            bytes.extend(scalars(&clock, line));
+            whole.write_all(&scalars(&clock, line))?;
         }
-        for (at, grid) in grids {
-            bytes.extend(picture(&clock, at, &fs::read(&grid).map_err(|e| self::at(&grid, e))?));
+        for (images, grid) in grids.filter(|grid| grid.0 <= images) {
+            whole.write_all(&read(&clock, images, &grid)?)?;
         }
-        aside::write(&path, &bytes)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| at(&path, e))?;
+        whole.commit()?;
+        let file = OpenOptions::new().append(true).open(&path);
+        let file = file.map_err(|e| run_dir::at(&path, &e))?;
         Ok(Self { file, path, clock })
     }
 
@@ -102,22 +109,6 @@ impl Clock {
     }
 }
 
-/// Grids of up to so many images, in their order.
-fn grids(run: &Path, images: u64) -> io::Result<Vec<(u64, PathBuf)>> {
-    let folder = run.join("samples");
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(|e| at(&folder, e))? {
-        let path = entry.map_err(|e| at(&folder, e))?.path();
-        let stem = path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok());
-        if let (Some(shown), true) = (stem, path.extension().is_some_and(|e| e == "png")) {
-            found.push((shown, path));
-        }
-    }
-    found.retain(|grid| grid.0 <= images);
-    found.sort();
-    Ok(found)
-}
-
 /// A record of all figures of a line.
 fn scalars(clock: &Clock, line: &Value) -> Vec<u8> {
     let mut summary = Vec::new();
@@ -130,6 +121,11 @@ fn scalars(clock: &Clock, line: &Value) -> Vec<u8> {
         }
     }
     record(&event(clock.seconds, clock.images, &bytes_field(5, &summary)))
+}
+
+/// A record of a grid that an earlier part of the run has drawn.
+fn read(clock: &Clock, images: u64, grid: &Path) -> Result<Vec<u8>, Failure> {
+    Ok(picture(clock, images, &fs::read(grid).map_err(|e| run_dir::at(grid, &e))?))
 }
 
 /// A record of a PNG.

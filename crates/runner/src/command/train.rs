@@ -5,6 +5,7 @@ use crate::cli::{Globals, Train};
 use crate::layers;
 use crate::machine::Machine;
 use crate::observe::Observed;
+use crate::report::run_page;
 use crate::run_dir::{FAILURE, RunDir};
 use crate::session::{Need, Session, resolved};
 use crate::signals::Signals;
@@ -43,12 +44,27 @@ pub(super) fn play(
     from: Option<&Checkpoint>,
 ) -> Result<Ended, Failure> {
     run.forget_failure()?;
+    let path = run.path().to_path_buf();
     let ended = played(globals, session, recorded, run.clone(), from);
     if let Err(error) = &ended {
         // Where even this cannot be written, the error itself is what counts.
         run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
     }
-    ended
+    // The page says what became of the run, so the run must be over.
+    drop(run);
+    let page = run_page(globals, &path).map_err(|error| {
+        let run = path.display();
+        format!("{error}\n  {run} lacks its page for that alone; `duel report {run}` makes it")
+    });
+    match (ended, page) {
+        (Ok(Ended::Done), Err(error)) => Err(error.into()),
+        (ended, Err(error)) => {
+            // How the run ended says more.
+            eprintln!("{error}");
+            ended
+        }
+        (ended, Ok(_)) => ended,
+    }
 }
 
 fn played(
