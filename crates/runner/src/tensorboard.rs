@@ -131,7 +131,9 @@ fn read(clock: &Clock, images: u64, grid: &Path) -> Result<Vec<u8>, Failure> {
 /// A record of a PNG.
 fn picture(clock: &Clock, images: u64, png: &[u8]) -> Vec<u8> {
     // Width and height are the first fields of a PNG's first chunk.
-    let size = |at: usize| png.get(at..at + 4).map_or(0, |b| u32::from_be_bytes(b.try_into().expect("four")));
+    let size = |at: usize| {
+        png.get(at..at + 4).map_or(0, |b| u32::from_be_bytes(b.try_into().expect("four")))
+    };
     let mut image = varint_field(1, u64::from(size(20)));
     image.extend(varint_field(2, u64::from(size(16))));
     image.extend(varint_field(3, 3)); // RGB

@@ -30,6 +30,7 @@ pub(crate) fn ablation_page(folder: &Path) -> Result<PathBuf, Failure> {
         header {
             (heading(&names))
             p.state {
+                b { (table.name) } " "
                 (table.rows.len()) " variants, " (runs) " runs"
                 @if failed > 0 { ", " b.bad { (failed) " failed" } }
             }
@@ -160,7 +161,8 @@ fn samples(folder: &Path, table: &Table) -> Result<Markup, Failure> {
         }
         rows.push((row, seeds));
     }
-    let bytes: usize = rows.iter().flat_map(|(_, s)| s).filter_map(|s| s.1.as_ref()).map(Png::len).sum();
+    let bytes: usize =
+        rows.iter().flat_map(|(_, s)| s).filter_map(|s| s.1.as_ref()).map(Png::len).sum();
     let most = rows.iter().map(|(_, seeds)| seeds.len()).max().unwrap_or(0);
     let shown = if bytes > BYTES { (most * BYTES / bytes).max(1) } else { most };
     Ok(html! {
@@ -222,7 +224,9 @@ fn link(folder: &Path, run: &Path) -> Markup {
 /// A name as it stands in a link.
 fn encoded(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
-    name.bytes().map(|b| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
+    name.bytes()
+        .map(|b| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 fn asked(folder: &Path) -> Result<Markup, Failure> {
@@ -237,11 +241,8 @@ mod tests {
 
     #[test]
     fn means_go_as_far_as_all_runs() {
-        let runs = [
-            vec![(10.0, 1.0), (20.0, 2.0), (30.0, 3.0)],
-            vec![(10.0, 3.0), (20.0, 6.0)],
-            vec![],
-        ];
+        let runs =
+            [vec![(10.0, 1.0), (20.0, 2.0), (30.0, 3.0)], vec![(10.0, 3.0), (20.0, 6.0)], vec![]];
         assert_eq!(mean(&runs), [(10.0, 2.0), (20.0, 4.0)]);
         assert_eq!(mean(&[vec![(10.0, 1.0)], vec![(12.0, 1.0)]]), []);
         assert_eq!(mean(&[]), []);

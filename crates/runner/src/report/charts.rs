@@ -58,7 +58,8 @@ impl Chart {
             line.points.iter().chain(line.shadows.iter().flatten()).map(|p| p.1).collect()
         };
         let values = shown.iter().flat_map(of_line);
-        let plane = Plane { x, y: Axis::around(values.chain(self.rules.iter().map(|r| r.0)), false) };
+        let plane =
+            Plane { x, y: Axis::around(values.chain(self.rules.iter().map(|r| r.0)), false) };
         let inside = html! {
             @for alarm in alarms { (band(&plane, alarm)) }
             @for (value, _) in &self.rules {
@@ -108,7 +109,12 @@ impl Chart {
 impl Line {
     fn thinned(&self) -> Line {
         let shadows = self.shadows.iter().map(|points| thinned(points)).collect();
-        Line { name: self.name.clone(), colour: self.colour, points: thinned(&self.points), shadows }
+        Line {
+            name: self.name.clone(),
+            colour: self.colour,
+            points: thinned(&self.points),
+            shadows,
+        }
     }
 
     fn class(&self) -> String {

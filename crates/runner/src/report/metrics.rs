@@ -111,8 +111,11 @@ mod tests {
         assert_eq!((metrics.last("value"), metrics.last("diversity")), (Some(-2.0), None));
         assert_eq!(metrics.seconds(), 10.0 / 5.0 + 10.0 / 2.0);
         let alarm = |name: &str, from, to, reports| Alarm { name: name.into(), from, to, reports };
-        let rang =
-            [alarm("d_wins", 20, 30, 2), alarm("loss_stuck", 30, 30, 1), alarm("d_wins", 50, 50, 1)];
+        let rang = [
+            alarm("d_wins", 20, 30, 2),
+            alarm("loss_stuck", 30, 30, 1),
+            alarm("d_wins", 50, 50, 1),
+        ];
         assert_eq!(metrics.alarms(), rang);
 
         fs::write(dir.path().join("metrics.jsonl"), "{\"images\":10}\nnonsense\n").unwrap();

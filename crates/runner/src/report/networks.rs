@@ -50,16 +50,17 @@ pub(super) fn ask(globals: &Globals, spec: &Experiment, run: &Path) -> Result<Sa
         return Err("there is no checkpoint yet".into());
     }
     let open = |need| Session::of(spec.clone(), run, globals, need);
-    let (session, mut missing) = match open(Need::Samples) {
+    let (session, without_data) = match open(Need::Samples) {
         Ok(session) => (session, None),
         Err(error) => (open(Need::Extents)?, Some(error.to_string())),
     };
     let recorded = session.record();
-    let real = match missing {
+    let real = match without_data {
         None => Some(real(&session, &recorded)?),
         Some(_) => None,
     };
-    session.on_device(globals, |device| {
+    let images = session.dtype() == Dtype::U8;
+    session.on_device(globals, move |device| {
         device.load(&recorded.tape, &Options::default())?;
         let mut answers = Vec::new();
         for i in evenly(all.len(), CHECKPOINTS) {
@@ -69,10 +70,9 @@ pub(super) fn ask(globals: &Globals, spec: &Experiment, run: &Path) -> Result<Sa
             answers.push(judged(&mut probe, *images, real.as_deref())?);
         }
         // The last one asked is the newest, and still on the device.
-        let images = session.dtype() == Dtype::U8;
         let walk = if images { Some(walk(&recorded, device, spec.seed)?) } else { None };
         let checkpoints = all.len();
-        Ok(Said { walk, answers, without_data: missing.take(), checkpoints })
+        Ok(Said { walk, answers, without_data, checkpoints })
     })
 }
 
@@ -102,11 +102,7 @@ fn real(session: &Session, recorded: &Recorded) -> Result<Vec<f32>, Failure> {
 }
 
 /// D's answers on these real samples, and on as many fakes of the weights that it plays against.
-fn judged(
-    probe: &mut Probe<'_>,
-    images: u64,
-    real: Option<&[f32]>,
-) -> Result<Answers, Failure> {
+fn judged(probe: &mut Probe<'_>, images: u64, real: Option<&[f32]>) -> Result<Answers, Failure> {
     let mut fakes = Vec::new();
     for batch in 0..ASKED.div_ceil(probe.rows()) {
         let z = probe.noise(batch as u64)?;

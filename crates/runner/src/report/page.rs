@@ -47,8 +47,7 @@ pub(super) fn write(folder: &Path, title: &str, body: &Markup) -> Result<PathBuf
 /// What a folder is called: its path below `runs`, or its own name.
 pub(super) fn title(folder: &Path) -> Result<Vec<String>, Failure> {
     let whole = fs::canonicalize(folder).map_err(|e| at(folder, &e))?;
-    let names: Vec<String> =
-        whole.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = whole.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let below = names.iter().rposition(|name| name == "runs").map(|at| &names[at + 1..]);
     Ok(match below {
         Some(below) if !below.is_empty() => below.to_vec(),
@@ -98,7 +97,10 @@ pub(super) fn open(path: &Path) -> Result<RgbImage, Failure> {
     let mut reader = ImageReader::new(std::io::Cursor::new(bytes));
     reader.set_format(image::ImageFormat::Png);
     let picture = reader.decode().map_err(|e| {
-        format!("{}: found no picture ({e}), expected a PNG; delete it to report the others", path.display())
+        format!(
+            "{}: found no picture ({e}), expected a PNG; delete it to report the others",
+            path.display()
+        )
     })?;
     Ok(picture.to_rgb8())
 }

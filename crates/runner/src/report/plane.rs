@@ -90,7 +90,10 @@ mod tests {
     fn paths_break_at_gaps() {
         let plane = Plane { x: Axis::new(0.0, 10.0), y: Axis::new(0.0, 1.0) };
         let points = [(0.0, 0.0), (5.0, 1.0), (6.0, f64::NAN), (10.0, 0.5), (10.0, 0.25)];
-        assert_eq!(plane.path(points.into_iter()), "M0.0 1000.0L500.0 0.0M1000.0 500.0L1000.0 750.0");
+        assert_eq!(
+            plane.path(points.into_iter()),
+            "M0.0 1000.0L500.0 0.0M1000.0 500.0L1000.0 750.0"
+        );
         assert_eq!(plane.path([(5.0, 0.5)].into_iter()), "M500.0 500.0h.1");
         assert_eq!(plane.path(std::iter::empty()), "");
     }

@@ -71,13 +71,22 @@ fn key_figures(spec: &Experiment, metrics: &Metrics, kept: u64) -> Markup {
     let mut sorted = pace.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get(sorted.len() / 2).map(|pace| significant(pace.round()));
-    let time = Some(metrics.seconds()).filter(|s| *s > 0.0).map(|s| span(Duration::from_secs_f64(s)));
+    let time =
+        Some(metrics.seconds()).filter(|s| *s > 0.0).map(|s| span(Duration::from_secs_f64(s)));
     let last = |key: &str| metrics.last(key).map(significant);
     let all = [
         ("images shown", Some(grouped(images)), format!("of {}", grouped(spec.images.0))),
-        ("V(D, G)", last("value"), optimum(metrics).map_or(String::new(), |(v, name)| {
-            if name.starts_with('−') { format!("{name} is {}", significant(v)) } else { String::new() }
-        })),
+        (
+            "V(D, G)",
+            last("value"),
+            optimum(metrics).map_or(String::new(), |(v, name)| {
+                if name.starts_with('−') {
+                    format!("{name} is {}", significant(v))
+                } else {
+                    String::new()
+                }
+            }),
+        ),
         ("D(x)", last("d_real"), String::new()),
         ("D(G(z))", last("d_fake"), String::new()),
         ("diversity", last("diversity"), "1 is the data's".to_string()),
