@@ -16,10 +16,14 @@ mod printed;
 mod programs;
 /// A step's numbers are PyTorch's.
 mod pytorch;
+/// Pages of runs and ablations.
+mod report;
 /// A run that stopped and went on is the run that did not stop.
 mod resume;
 /// Whole steps: slopes of the losses, and what is not computed.
 mod steps;
+/// Events of a run, read by TensorBoard.
+mod tensorboard;
 /// What the 2014 paper proves.
 mod theory;
 /// The same bytes for every number of threads.
