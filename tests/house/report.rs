@@ -106,7 +106,10 @@ fn what_is_missing_leaves_a_note() {
     );
     place.duel("report run").fine();
     let page = place.text("run/report.html");
-    has(&page, &["one leg a row", "Histograms: D(G(z)) in the mean", "No real samples to ask about"]);
+    has(
+        &page,
+        &["one leg a row", "Histograms: D(G(z)) in the mean", "No real samples to ask about"],
+    );
     assert!(!page.contains("Histograms: D(x)"));
     fs::rename(place.path("elsewhere"), place.path("datasets")).expect("it is ours");
 

@@ -166,7 +166,7 @@ fn samples(folder: &Path, table: &Table) -> Result<Markup, Failure> {
     let most = rows.iter().map(|(_, seeds)| seeds.len()).max().unwrap_or(0);
     let shown = if bytes > BYTES { (most * BYTES / bytes).max(1) } else { most };
     Ok(html! {
-        div.last {
+        div.last style={ "--n:" (shown) } {
             @for (row, seeds) in &rows {
                 div {
                     h3 { (row.variant) }

@@ -65,7 +65,7 @@ impl Chart {
             @for (value, _) in &self.rules {
                 @if let Some(at) = plane.top(*value) { path.rule d={ "M0 " (format!("{at:.1}")) "H1000" } {} }
             }
-            @for line in &shown { (line.draw(&plane)) }
+            @for (i, line) in shown.iter().enumerate() { (line.draw(i, &plane)) }
         };
         let over = html! {
             @for (value, name) in &self.rules {
@@ -80,9 +80,9 @@ impl Chart {
                     h3 { (self.title) @if !self.unit.is_empty() { " " small { (self.unit) } } }
                     output.at {}
                     ul.legend {
-                        @for line in &shown {
+                        @for (i, line) in shown.iter().enumerate() {
                             li.off[line.points.is_empty()] {
-                                i.key.{ (line.class()) } {} (line.name) " "
+                                (line.named(i, shown.len() > 2))
                                 output { (line.points.last().map_or("–".into(), |p| significant(p.1))) }
                             }
                         }
@@ -122,15 +122,26 @@ impl Line {
         format!("c{}{dashed}", self.colour % COLOURS)
     }
 
-    fn draw(&self, plane: &Plane) -> Markup {
+    /// Its entry in the legend; among many it can be chosen there.
+    fn named(&self, i: usize, many: bool) -> Markup {
+        let name = html! { i.key.{ (self.class()) } {} (self.name) };
+        html! {
+            @if many {
+                button.pick type="button" aria-pressed="false" data-line=(i) { (name) }
+            } @else { (name) }
+            " "
+        }
+    }
+
+    fn draw(&self, i: usize, plane: &Plane) -> Markup {
         let list = |of: &dyn Fn(&(f64, f64)) -> String| {
             self.points.iter().map(of).collect::<Vec<_>>().join(" ")
         };
         html! {
             @for shadow in &self.shadows {
-                path.line.shadow.{ (self.class()) } d=(plane.path(shadow.iter().copied())) {}
+                path.line.shadow.{ (self.class()) } data-line=(i) d=(plane.path(shadow.iter().copied())) {}
             }
-            path.line.{ (self.class()) } d=(plane.path(self.points.iter().copied()))
+            path.line.{ (self.class()) } data-line=(i) d=(plane.path(self.points.iter().copied()))
                 data-x=(list(&|p| format!("{:.0}", p.0))) data-y=(list(&|p| significant(p.1))) {}
         }
     }

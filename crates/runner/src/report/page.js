@@ -91,4 +91,11 @@ for (const group of document.querySelectorAll('.charts')) {
       go(to);
     };
   }
+  // Among many lines, one that is chosen in a legend stands out in every chart.
+  const lines = group.querySelectorAll('.line'), picks = group.querySelectorAll('.pick');
+  picks.forEach(pick => pick.onclick = () => {
+    const chosen = pick.ariaPressed === 'true' ? null : pick.dataset.line;
+    picks.forEach(other => { other.ariaPressed = String(other.dataset.line === chosen); });
+    lines.forEach(line => line.classList.toggle('dim', chosen !== null && line.dataset.line !== chosen));
+  });
 }

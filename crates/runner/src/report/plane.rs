@@ -47,7 +47,7 @@ impl Plane {
     /// The axes around what is drawn inside. `over` lies above the drawing, `label` tells in words
     /// what there is to see.
     pub fn draw(&self, label: &str, inside: &Markup, over: &Markup) -> Markup {
-        let (x, y) = (self.x.ticks(5), self.y.ticks(4));
+        let (x, y) = (self.x.ticks(5), self.y.ticks(6));
         let percent = |at: f64| format!("{:.2}%", at * 100.0);
         html! {
             div.plane {

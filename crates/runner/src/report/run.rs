@@ -40,18 +40,43 @@ pub(crate) fn run_page(globals: &Globals, run: &Path) -> Result<PathBuf, Failure
     let body = html! {
         header {
             (heading(&names))
+            p.about { (about(&spec)) }
             (standing(&state(run)?))
             (key_figures(&spec, &metrics, shown(run)?))
         }
         (alarm_list(&alarms, metrics.last("images").is_some()))
         (section("samples", "Samples", &samples(run, &spec, &said)?))
         (section("curves", "Training", &curves(&metrics, &alarms)))
-        (section("answers", "What D says", &answers(&said)))
+        (section("answers", "D's answers", &answers(&said)))
         (section("yaml", "Experiment", &listing(run, "resolved.yaml")?))
         (section("cost", "Cost", &cost(run)?))
         (section("machine", "Machine", &machine(run)?))
     };
     page::write(run, &names.join("/"), &body)
+}
+
+/// An experiment in a line.
+fn about(spec: &Experiment) -> String {
+    let all = serde_json::to_value(spec).unwrap_or_default();
+    // A choice is a word, or one key with its settings.
+    let choice = |key: &str| match &all[key] {
+        Value::Object(one) => one.keys().next().cloned().unwrap_or_default(),
+        other => other.as_str().unwrap_or_default().to_string(),
+    };
+    let data = match &spec.data {
+        Data::Images { set, .. } => set.clone(),
+        Data::Gaussian { mean, std } => format!("normal law of mean {mean}, deviation {std}"),
+    };
+    let Experiment { k, batch, seed, .. } = spec;
+    let parts = [
+        format!("{} on {data}", choice("model")),
+        format!("{} objective", choice("objective").replace('_', " ")),
+        choice("schedule").replace('_', " "),
+        format!("k {k}"),
+        format!("batch {batch}"),
+        format!("seed {seed}"),
+    ];
+    parts.join(" · ")
 }
 
 fn standing(state: &State) -> Markup {
@@ -91,7 +116,7 @@ fn key_figures(spec: &Experiment, metrics: &Metrics, kept: u64) -> Markup {
         ("D(G(z))", last("d_fake"), String::new()),
         ("diversity", last("diversity"), "1 is the data's".to_string()),
         ("images a second", median, "median".to_string()),
-        ("of training", time, String::new()),
+        ("training time", time, String::new()),
     ];
     html! {
         dl.figures {
