@@ -1,5 +1,6 @@
 //! The binary duel: YAML, command line, run directories, progress, pictures.
 
+mod ablation;
 pub mod aside;
 mod cli;
 mod command;
