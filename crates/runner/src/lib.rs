@@ -7,6 +7,7 @@ mod command;
 mod figure1;
 pub mod journal;
 pub mod layers;
+mod machine;
 pub mod nearest;
 pub mod node;
 pub mod npy;
@@ -18,6 +19,7 @@ mod run_dir;
 mod session;
 mod signals;
 mod source;
+mod state;
 pub mod yaml;
 
 pub use cli::duel;

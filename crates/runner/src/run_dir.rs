@@ -3,15 +3,25 @@
 use crate::aside;
 use crate::command::Failure;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Folders of a run.
 const PARTS: [&str; 2] = ["samples", "checkpoints"];
 
-/// A run directory that this process alone works in.
+/// The error that a run ended with.
+pub(crate) const FAILURE: &str = "failure.txt";
+
+/// A file that is locked while a process works in the directory.
+const LOCK: &str = ".lock";
+
+/// A run directory that this process alone works in, as long as a clone of this value is there.
+#[derive(Clone)]
 pub(crate) struct RunDir {
     path: PathBuf,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl RunDir {
@@ -48,14 +58,19 @@ impl RunDir {
     }
 
     fn lock(path: &Path) -> Result<Self, Failure> {
-        let lock = path.join(".lock");
+        let lock = path.join(LOCK);
         let file = File::create(&lock).map_err(|e| at(&lock, &e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: file }),
-            Err(TryLockError::WouldBlock) => {
-                Err(format!("{}: another process trains here", path.display()).into())
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { path: path.to_path_buf(), _lock: Arc::new(file) }),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(at(&lock, &error)),
             }
-            Err(TryLockError::Error(error)) => Err(at(&lock, &error)),
+            if is_locked(path)? {
+                return Err(format!("{}: another process trains here", path.display()).into());
+            }
+            // Someone looked whether a run is here, which takes microseconds.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -66,6 +81,15 @@ impl RunDir {
     /// Writes a file of the directory as a whole.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         Ok(aside::write(&self.path.join(name), bytes)?)
+    }
+
+    /// Removes the error that an earlier part of the run ended with.
+    pub fn forget_failure(&self) -> Result<(), Failure> {
+        let path = self.path.join(FAILURE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(at(&path, &error)),
+            _ => Ok(()),
+        }
     }
 
     /// Where the checkpoint at so many images lies.
@@ -88,6 +112,22 @@ pub(crate) fn require(path: &Path) -> Result<(), Failure> {
         .into());
     }
     Ok(())
+}
+
+/// Whether a process works in a directory. Shared locks do not keep each other out, so those who ask
+/// are never taken for one who works, and a run that begins meanwhile tries again.
+pub(crate) fn is_locked(run: &Path) -> Result<bool, Failure> {
+    let lock = run.join(LOCK);
+    let file = match File::open(&lock) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(at(&lock, &error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(at(&lock, &error)),
+    }
 }
 
 /// The newest checkpoint of a run.

@@ -22,6 +22,7 @@ pub(crate) fn run(globals: &Globals, path: &Path) -> Result<Ended, Failure> {
     let session = Session::open(&layered, globals, Need::Samples)?;
     let images = checkpoint.as_ref().map_or(0, |c| c.header.progress.images);
     if images >= session.spec.images.0 {
+        run.forget_failure()?;
         eprintln!("{}: all {images} images were shown already", path.display());
         print(path.display());
         return Ok(Ended::Done);

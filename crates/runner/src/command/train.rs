@@ -3,8 +3,9 @@
 use super::{Ended, Failure, print};
 use crate::cli::{Globals, Train};
 use crate::layers;
+use crate::machine::Machine;
 use crate::observe::Observed;
-use crate::run_dir::RunDir;
+use crate::run_dir::{FAILURE, RunDir};
 use crate::session::{Need, Session, resolved};
 use crate::signals::Signals;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
     play(globals, &session, recorded, run, None)
 }
 
-/// Trains in a run directory, from the start or from a checkpoint.
+/// Trains in a run directory, from the start or from a checkpoint. An error is kept there as well,
+/// for those who come later.
 pub(super) fn play(
     globals: &Globals,
     session: &Session,
@@ -40,6 +42,24 @@ pub(super) fn play(
     run: RunDir,
     from: Option<&Checkpoint>,
 ) -> Result<Ended, Failure> {
+    run.forget_failure()?;
+    let ended = played(globals, session, recorded, run.clone(), from);
+    if let Err(error) = &ended {
+        // Where even this cannot be written, the error itself is what counts.
+        run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
+    }
+    ended
+}
+
+fn played(
+    globals: &Globals,
+    session: &Session,
+    recorded: Recorded,
+    run: RunDir,
+    from: Option<&Checkpoint>,
+) -> Result<Ended, Failure> {
+    let machine = serde_json::to_string_pretty(&Machine::here())?;
+    run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let signals = Signals::listen()?;
     let position = from.map_or(0, |checkpoint| checkpoint.header.position);
     let mut source = session.source(position)?;
