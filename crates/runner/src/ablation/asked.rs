@@ -110,7 +110,10 @@ impl Ablation {
         let mut shrunk = Map::new();
         if smoke {
             shrunk = asked.smoke.take().ok_or_else(|| {
-                fail("no `smoke`; write what makes it small there, such as `smoke: { images: 6k }`".into())
+                fail(
+                    "no `smoke`; write what makes it small there, such as `smoke: { images: 6k }`"
+                        .into(),
+                )
             })?;
             if let Some(seeds) = shrunk.remove("seeds") {
                 asked.seeds = serde_json::from_value(seeds.clone()).map_err(|_| {
@@ -146,7 +149,9 @@ impl Asked {
     /// What the types do not say. `order` holds the variants' names.
     fn check(&self, order: &[String]) -> Result<(), String> {
         if order.is_empty() {
-            return Err("`variants`: found none, expected one or more, such as `reference: {}`".into());
+            return Err(
+                "`variants`: found none, expected one or more, such as `reference: {}`".into()
+            );
         }
         for name in order {
             let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);

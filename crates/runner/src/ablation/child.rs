@@ -68,9 +68,9 @@ impl End {
             (Some(75), _) => End::Stopped,
             (Some(1), _) => End::Refused,
             (Some(101), _) => End::Lost("a panic, which is our fault; please report it".to_owned()),
-            (_, Some(9)) => {
-                End::Lost("ended by signal 9; where memory is short, the system does that".to_owned())
-            }
+            (_, Some(9)) => End::Lost(
+                "ended by signal 9; where memory is short, the system does that".to_owned(),
+            ),
             _ => End::Lost(format!("ended with {status}")),
         }
     }

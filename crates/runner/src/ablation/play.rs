@@ -8,6 +8,7 @@ use crate::aside;
 use crate::cli::Globals;
 use crate::command::{Failure, train};
 use crate::progress::span;
+use crate::run_dir::RunDir;
 use crate::session::{Need, Session};
 use crate::signals::Signals;
 use crate::state::State;
@@ -15,6 +16,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use tape::Options;
 
 /// How often children are asked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -84,7 +86,8 @@ impl<'a> Play<'a> {
             self.look()?;
             if drawn.elapsed() >= DRAW {
                 drawn = Instant::now();
-                let at_work = self.at_work.iter().map(|worker| (worker.run, &self.runs[worker.run]));
+                let at_work =
+                    self.at_work.iter().map(|worker| (worker.run, &self.runs[worker.run]));
                 self.course.draw(at_work);
             }
         }
@@ -158,8 +161,10 @@ impl<'a> Play<'a> {
             run.clear_stillborn()?;
             let beside = run.variant.layered.file().parent().unwrap_or(Path::new("."));
             let session = Session::of(run.spec.clone(), beside, self.globals, Need::Samples)?;
-            train::begin(self.globals, &session, &session.record(), &run.path)?;
+            let compiled = session.record().tape.compile(&Options::default());
+            train::begin(self.globals, &session, &compiled, &run.path)?;
         }
+        RunDir::open(&run.path)?.forget_failure()?;
         let threads = (self.globals.cores() / self.jobs).max(1);
         Child::start(self.globals, &run.path, threads, self.log(run).as_deref())
     }
@@ -198,7 +203,9 @@ impl<'a> Play<'a> {
                 self.failed(worker.run, "it was stopped; the same command goes on with it")
             }
             (End::Refused, State::Failed { reason }) => self.failed(worker.run, &reason),
-            (End::Refused, _) => self.failed(worker.run, "it could not be started"),
+            (End::Refused, _) => {
+                self.failed(worker.run, "it refused to go on, with a message of its own")
+            }
             // A second Ctrl-C reaches the children as well.
             (End::Lost(_), _) if self.stopping => Ok(()),
             (End::Lost(why), _) => self.failed(worker.run, &why),

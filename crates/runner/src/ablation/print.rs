@@ -2,13 +2,12 @@
 
 use super::table::{Cell, Table};
 use comfy_table::presets::{ASCII_MARKDOWN, NOTHING};
-use comfy_table::{CellAlignment, Table as Drawn};
+use comfy_table::{CellAlignment, Table as Drawn, TableStyle};
 
 impl Table {
     /// As wide as it needs to be: two lines for each variant.
     pub fn terminal(&self) -> String {
-        let mut drawn = self.draw(NOTHING, "\n");
-        drawn.force_no_tty();
+        let drawn = self.draw(NOTHING, "\n").trim_fmt();
         format!("{drawn}\n\n{}", self.caption())
     }
 
@@ -35,9 +34,9 @@ impl Table {
         self.rows.iter().flat_map(told).collect()
     }
 
-    fn draw(&self, preset: &str, below: &str) -> Drawn {
+    fn draw(&self, style: TableStyle, below: &str) -> Drawn {
         let mut drawn = Drawn::new();
-        drawn.load_preset(preset);
+        drawn.load_style(style);
         let columns = self.columns.iter().map(String::as_str);
         drawn.set_header(["variant", "n"].into_iter().chain(columns));
         for row in &self.rows {
@@ -140,9 +139,9 @@ mod tests {
             [
                 "# small",
                 "",
-                "| variant   |      n |                value | diversity |",
-                "|-----------|--------|----------------------|-----------|",
-                "| reference | 2 of 2 |         -1.50 ± 0.25 |         – |",
+                "| variant   |      n |               value | diversity |",
+                "|-----------|--------|---------------------|-----------|",
+                "| reference | 2 of 2 |        -1.50 ± 0.25 |         – |",
                 "| fast      | 1 of 2 | -1.250<br>Δ +0.5000 |         – |",
             ]
         );

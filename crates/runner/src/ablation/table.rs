@@ -93,10 +93,8 @@ pub(crate) fn run_path(folder: &Path, variant: &str, seed: u64) -> PathBuf {
 pub(crate) fn read(folder: &Path) -> Result<Table, Failure> {
     let path = folder.join(RECORD);
     let text = fs::read_to_string(&path).map_err(|error| at(&path, &error))?;
-    let Record { name, reference, variants, seeds, compare: columns } =
-        serde_json::from_str(&text).map_err(|error| {
-            format!("{}: {error}; `duel ablate` writes it anew", path.display())
-        })?;
+    let Record { name, reference, variants, seeds, compare: columns } = serde_json::from_str(&text)
+        .map_err(|error| format!("{}: {error}; `duel ablate` writes it anew", path.display()))?;
     let of = |variant: &str| -> Result<Vec<Run>, Failure> {
         seeds.iter().map(|&seed| Run::read(folder, variant, seed)).collect()
     };
@@ -146,7 +144,8 @@ impl Cell {
     fn new(values: &[Option<f64>], reference: Option<&Vec<Option<f64>>>) -> Self {
         let known: Vec<f64> = values.iter().flatten().copied().collect();
         let pairs = values.iter().zip(reference.into_iter().flatten());
-        let differences: Vec<f64> = pairs.filter_map(|(&one, &other)| Some(one? - other?)).collect();
+        let differences: Vec<f64> =
+            pairs.filter_map(|(&one, &other)| Some(one? - other?)).collect();
         let error = |all: &[f64]| (all.len() > 1).then(|| standard_error(all));
         Self {
             n: known.len(),
@@ -193,10 +192,8 @@ mod tests {
     /// Seed 1 is missing here, seed 2 there: one pair is left.
     #[test]
     fn pairs_need_both() {
-        let cell = Cell::new(
-            &[Some(1.0), None, Some(2.0)],
-            Some(&vec![Some(0.5), Some(4.0), None]),
-        );
+        let cell =
+            Cell::new(&[Some(1.0), None, Some(2.0)], Some(&vec![Some(0.5), Some(4.0), None]));
         assert_eq!((cell.n, cell.mean, cell.error), (2, Some(1.5), Some(0.5)));
         let [mean, error] = cell.difference.unwrap();
         assert!(mean == 0.5 && error.is_nan());

@@ -53,7 +53,10 @@ pub(crate) fn run(globals: &Globals, words: &Ablate) -> Result<Ended, Failure> {
         Outcome::Over(failures) => {
             let (failed, all) = (failures.len(), runs.len());
             let failures = failures.join("\n").replace('\n', "\n  ");
-            Err(format!("{failed} of {all} runs failed; the same command tries them again\n  {failures}").into())
+            Err(format!(
+                "{failed} of {all} runs failed; the same command tries them again\n  {failures}"
+            )
+            .into())
         }
     }
 }
