@@ -144,11 +144,11 @@ fn words_that_do_not_fit_the_file() {
         ),
         (
             "ablate three.yaml --set btach=3",
-            "three.yaml: variant `zeta`\n  --set btach=3: unknown key `btach`; did you mean `batch`?",
+            "--set btach=3: unknown key `btach`; did you mean `batch`?",
         ),
         (
             "ablate three.yaml --set seed=3",
-            "three.yaml: variant `zeta`\n  --set seed=3: `seed`: each run has one of `seeds`; leave it out here",
+            "--set seed=3: `seed`: each run has one of `seeds`; leave it out here",
         ),
         (
             "ablate small.yaml",

@@ -75,18 +75,15 @@ pub(crate) fn refuse_ablation(layered: &Layered) -> Result<(), ConfigError> {
     let above = layered.layers().iter().find(|layer| layer.value.get("variants").is_some());
     let Some(layer) = above else { return Ok(()) };
     let file = layered.file().display();
-    let message = format!(
-        "this is an ablation (it has `variants`): `duel ablate {file}` runs it, and with `--dry-run` \
-         tells what it costs"
-    );
-    match &layer.origin {
-        Origin::File(path) => Err(ConfigError::in_file(path, message)),
-        origin => Err(ConfigError {
-            place: origin.place(),
-            message: "this is an ablation (it has `variants`), and one experiment is expected here"
-                .to_owned(),
-        }),
-    }
+    let message = match layer.origin {
+        Origin::File(_) => format!(
+            "this is an ablation (it has `variants`): `duel ablate {file}` runs it, and with `--dry-run` \
+             tells what it costs"
+        ),
+        _ => "this is an ablation (it has `variants`), and one experiment is expected here"
+            .to_owned(),
+    };
+    Err(ConfigError { place: layer.origin.place(), message })
 }
 
 impl Ablation {
@@ -126,6 +123,13 @@ impl Ablation {
         asked.check(&order).map_err(fail)?;
 
         let mut layered = layers::load(file, sets)?;
+        let mut below =
+            layered.layers().iter().filter(|layer| layer.origin != Origin::File(file.into()));
+        if let Some(base) = below.find(|layer| layer.value.get("variants").is_some()) {
+            let message =
+                "this is an ablation (it has `variants`); name the experiment below it as base";
+            return Err(ConfigError { place: base.origin.place(), message: message.to_owned() });
+        }
         for key in KEYS {
             layered.take(key);
         }
@@ -204,16 +208,24 @@ impl Variant {
         overrides: Map<String, Value>,
         below: &Layered,
     ) -> Result<Self, ConfigError> {
-        let part = format!("variant `{name}`");
-        let layered = below.with_part(&part, &json!(overrides))?;
-        let refuse = |error: ConfigError| within(below.file(), name, error);
-        if let Some(Origin::Part { .. } | Origin::Set(_)) = layered.origin("seed") {
-            let message = "`seed`: each run has one of `seeds`; leave it out here";
-            return Err(refuse(layered.refuse("seed", message)));
-        }
-        let spec = session::experiment(&layered).map_err(refuse)?;
+        let layered = below.with_part(&format!("variant `{name}`"), &json!(overrides))?;
+        let spec = experiment(&layered).map_err(|error| match experiment(below) {
+            // It is not the variant's doing.
+            Err(same) if same == error => error,
+            _ => within(below.file(), name, error),
+        })?;
         Ok(Self { name: name.to_owned(), overrides, layered, spec })
     }
+}
+
+/// Types and checks an experiment whose seed is not its own.
+fn experiment(layered: &Layered) -> Result<Experiment, ConfigError> {
+    if let Some(Origin::Part { .. } | Origin::Set(_)) = layered.origin("seed") {
+        return Err(
+            layered.refuse("seed", "`seed`: each run has one of `seeds`; leave it out here")
+        );
+    }
+    session::experiment(layered)
 }
 
 /// An error about a variant names it, whichever layer the value is from.

@@ -98,24 +98,15 @@ impl<'a> Play<'a> {
 
     /// Runs that are not finished.
     fn queue(&mut self) -> Result<VecDeque<usize>, Failure> {
-        let mut queue = VecDeque::new();
-        let mut finished = Vec::new();
         for (i, run) in self.runs.iter().enumerate() {
-            let state = run.state()?;
-            let shown = match state {
-                State::Finished => run.spec.images.0,
-                State::Interrupted { images } => images,
-                _ => 0,
-            };
-            self.course.found(i, run, shown);
-            match state {
-                State::Finished => finished.push(i),
+            self.course.found(i, run, run.kept());
+        }
+        let mut queue = VecDeque::new();
+        for (i, run) in self.runs.iter().enumerate() {
+            match run.state()? {
+                State::Finished => self.course.ends(i, run, run.kept(), "finished already"),
                 _ => queue.push_back(i),
             }
-        }
-        for i in finished {
-            let run = &self.runs[i];
-            self.course.ends(i, run, run.spec.images.0, "finished already");
         }
         Ok(queue)
     }
@@ -126,13 +117,10 @@ impl<'a> Play<'a> {
         if !self.wait_for_others(run)? {
             return Ok(());
         }
+        let kept = run.kept();
         match self.child(run) {
             Ok(child) => {
-                let images = match run.state()? {
-                    State::Interrupted { images } => images,
-                    _ => 0,
-                };
-                self.course.begins(i, run, images);
+                self.course.begins(i, run, kept);
                 self.at_work.push(Worker { run: i, child, began: Instant::now() });
                 Ok(())
             }

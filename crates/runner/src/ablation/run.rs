@@ -6,7 +6,7 @@ use super::table::run_path;
 use crate::command::Failure;
 use crate::resolve;
 use crate::run_dir::at;
-use crate::state::{State, state};
+use crate::state::{State, shown, state};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,6 +87,11 @@ impl Run<'_> {
             fs::remove_dir_all(&self.path).map_err(|error| at(&self.path, &error))?;
         }
         Ok(())
+    }
+
+    /// Images that its newest checkpoint has shown: where it goes on.
+    pub fn kept(&self) -> u64 {
+        shown(&self.path).unwrap_or(0)
     }
 
     /// Images that the last line of its log tells of.

@@ -126,7 +126,10 @@ struct Run {
 impl Run {
     fn read(folder: &Path, variant: &str, seed: u64) -> Result<Self, Failure> {
         let path = run_path(folder, variant, seed);
-        let (lines, failure) = match state(&path)? {
+        // A run that was cut short before it began is none.
+        let begun = path.join("resolved.yaml").exists();
+        let state = if begun { state(&path)? } else { State::Fresh };
+        let (lines, failure) = match state {
             State::Finished => (lines(&path)?, None),
             State::Failed { reason } => (Vec::new(), Some(format!("seed {seed}: {reason}"))),
             _ => (Vec::new(), None),
