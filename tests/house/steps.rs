@@ -20,6 +20,15 @@ fn dcgan(kernel: usize, norm_d: &str) -> (Value, [usize; 3]) {
     (model, [16, 16, 3])
 }
 
+/// The networks above with one guideline of section 3 dropped.
+fn without(settings: Value) -> (Value, [usize; 3]) {
+    let (mut model, sample) = dcgan(4, "batch");
+    for (key, value) in settings.as_object().expect("settings are a map") {
+        model["dcgan"][key] = value.clone();
+    }
+    (model, sample)
+}
+
 fn goodfellow() -> (Value, [usize; 3]) {
     let model = json!({"goodfellow": {
         "generator": {"latent": 6, "hidden": [12, 10]},
@@ -139,6 +148,22 @@ fn goodfellow_with_maxout_and_dropout() {
     }
 }
 
+#[test]
+fn dcgan_without_its_guidelines() {
+    for settings in [
+        json!({"down": "max_pool", "up": "nearest"}),
+        json!({"down": "max_pool", "up": "nearest", "kernel": 5}),
+        json!({"norm_g": "none", "norm_d": "none"}),
+        json!({"norm_ends": true, "output": "sigmoid"}),
+        json!({"hidden_fc": 7}),
+        json!({"activation_g": "tanh", "slope": 0.0}),
+        json!({"activation_g": "leaky_relu"}),
+        json!({"activation_d": "maxout", "pieces": 3, "hidden_fc": 5}),
+    ] {
+        both(without(settings), json!("non_saturating"), FIRST);
+    }
+}
+
 /// The penalty holds a gradient, and D's step its derivative.
 #[test]
 fn the_gradient_penalties_of_both_models() {
@@ -148,7 +173,11 @@ fn the_gradient_penalties_of_both_models() {
         both(dcgan(4, "none"), objective.clone(), SECOND);
         both(dcgan(5, "none"), objective.clone(), SECOND);
         both(goodfellow(), objective.clone(), SECOND);
-        both_by("simultaneous", goodfellow(), objective, SECOND);
+        both_by("simultaneous", goodfellow(), objective.clone(), SECOND);
+        let pooled = json!({
+            "norm_d": "none", "down": "max_pool", "up": "nearest", "hidden_fc": 6, "activation_d": "maxout",
+        });
+        both(without(pooled), objective, SECOND);
     }
 }
 

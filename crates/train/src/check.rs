@@ -108,6 +108,14 @@ impl Experiment {
             format!("a multiple of {world}, the number of ranks"),
             format!("use {} or {}", (batch / world).max(1) * world, (batch / world + 1) * world),
         )?;
+        Problem::unless(
+            batch > 1 || !self.model.has_norm_of_units(),
+            "batch",
+            batch,
+            "2 or more, since batch norm behind a fully connected layer (`model.dcgan.hidden_fc`) has one \
+             number per sample, and one number has no variance",
+            "use a larger batch, or set `hidden_fc: 0`",
+        )?;
         let images = self.images;
         let fix = "it is the length of the run in real images shown";
         Problem::unless(images.0 > 0, "images", images, "1 or more", fix)?;

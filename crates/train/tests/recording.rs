@@ -165,6 +165,77 @@ fn the_gradient_penalty_goes_through_maxout_and_dropout() {
     assert!(step.iter().any(|n| matches!(n.op, Op::MaxoutScatter { .. })));
 }
 
+/// The guidelines of DCGAN, one changed at a time: what an ablation over them is made of.
+#[test]
+fn every_guideline_can_be_dropped() {
+    let variants = [
+        json!({}),
+        json!({"down": "max_pool", "up": "nearest"}),
+        json!({"norm_g": "none", "norm_d": "none"}),
+        json!({"norm_g": "none"}),
+        json!({"norm_d": "none"}),
+        json!({"norm_ends": true}),
+        json!({"hidden_fc": 8}),
+        json!({"activation_g": "tanh"}),
+        json!({"activation_g": "leaky_relu", "output": "sigmoid"}),
+        json!({"slope": 0.0}),
+        json!({"activation_d": "maxout", "pieces": 2}),
+        json!({"down": "max_pool", "up": "nearest", "norm_ends": true, "hidden_fc": 8,
+               "activation_g": "tanh", "output": "sigmoid", "activation_d": "maxout", "pieces": 3}),
+    ];
+    let mut hashes = Vec::new();
+    for variant in &variants {
+        for kernel in [4, 5] {
+            let mut model = json!({"image": 16, "channels": 1, "width": 2, "latent": 3});
+            model["kernel"] = kernel.into();
+            for (key, value) in variant.as_object().unwrap() {
+                model[key] = value.clone();
+            }
+            for schedule in ["algorithm1", "shared_fakes"] {
+                let recorded = recorded(json!({"model": {"dcgan": model}, "schedule": schedule}));
+                let compiled = recorded.tape.compile(&Options::default());
+                assert!(compiled.plan.total_bytes(4) > 0);
+                hashes.push(recorded.hash());
+            }
+        }
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), variants.len() * 4, "each of them is another experiment");
+}
+
+/// Batch norm over one number is nothing but its shift.
+#[test]
+fn a_batch_of_one_is_refused_behind_fully_connected_layers() {
+    let spec = |hidden_fc: usize, norm: &str| -> Experiment {
+        serde_json::from_value(json!({
+            "model": {"dcgan": {"image": 16, "hidden_fc": hidden_fc, "norm_g": norm, "norm_d": norm}},
+            "data": {"images": {"set": "mnist"}}, "batch": 1, "images": 100,
+        }))
+        .unwrap()
+    };
+    let problem = spec(4, "batch").check(1).unwrap_err();
+    assert_eq!((&*problem.key, &*problem.found), ("batch", "1"));
+    spec(4, "none").check(1).unwrap();
+    spec(0, "batch").check(1).unwrap();
+}
+
+/// A penalty is differentiated twice, through pools and pieces as well.
+#[test]
+fn the_gradient_penalty_goes_through_pooling() {
+    let recorded = recorded(json!({
+        "model": {"dcgan": {"image": 16, "channels": 1, "width": 2, "kernel": 4, "latent": 3,
+            "norm_d": "none", "down": "max_pool", "hidden_fc": 4, "activation_d": "maxout"}},
+        "objective": {"wasserstein": {}},
+    }));
+    let step = nodes(&recorded, recorded.steps.discriminator);
+    let count = |is: fn(&Op) -> bool| step.iter().filter(|n| is(&n.op)).count();
+    // Two pools: forward on reals, fakes and between them, and once more where the slope, which was
+    // scattered, is differentiated; backward from the losses of reals and fakes, and for the slope.
+    assert_eq!(count(|op| matches!(op, Op::PoolPick(_))), 2 * 4);
+    assert_eq!(count(|op| matches!(op, Op::PoolScatter(_))), 2 * 3);
+}
+
 #[test]
 fn every_choice_is_recorded() {
     for objective in [
