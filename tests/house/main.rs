@@ -1,5 +1,7 @@
 //! The tests of the house: one binary, one module for each thing that is proved.
 
+/// Variants and seeds, in order, interrupted and compared.
+mod ablations;
 /// What cannot be trained is refused in one message, and nothing is lost.
 mod bad_input;
 /// What each command prints and leaves.

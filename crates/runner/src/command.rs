@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod ablate;
 pub(crate) mod data;
 pub(crate) mod report;
 pub(crate) mod resume;

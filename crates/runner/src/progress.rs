@@ -175,7 +175,7 @@ fn game(f: &Figures) -> String {
 }
 
 /// A count with three figures: 950, 12.8k, 15.0M.
-fn count(n: f64) -> String {
+pub(crate) fn count(n: f64) -> String {
     for (unit, name) in [(1e9, "G"), (1e6, "M"), (1e3, "k")] {
         if n >= unit {
             let digits = if n >= 99.95 * unit { 0 } else { 1 };

@@ -1,6 +1,8 @@
 //! The table of an ablation: variants and figures, over seeds.
 
+use super::asked::Ablation;
 use super::figures::{figure, lines};
+use crate::aside;
 use crate::command::Failure;
 use crate::run_dir::at;
 use crate::state::{State, state};
@@ -60,6 +62,25 @@ pub(crate) struct Cell {
     pub difference: Option<[f64; 2]>,
 }
 
+impl Record {
+    /// What an ablation asks for.
+    pub fn new(ablation: &Ablation) -> Self {
+        Self {
+            name: ablation.name.clone(),
+            reference: ablation.reference.clone(),
+            variants: ablation.variants.iter().map(|variant| variant.name.clone()).collect(),
+            seeds: ablation.seeds.clone(),
+            compare: ablation.compare.clone(),
+        }
+    }
+
+    /// Writes it into the ablation's folder.
+    pub fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        Ok(aside::write(&folder.join(RECORD), text.as_bytes())?)
+    }
+}
+
 /// Where a run lies in the folder of its ablation.
 pub(crate) fn run_path(folder: &Path, variant: &str, seed: u64) -> PathBuf {
     folder.join(variant).join(format!("seed{seed}"))
@@ -105,7 +126,10 @@ struct Run {
 impl Run {
     fn read(folder: &Path, variant: &str, seed: u64) -> Result<Self, Failure> {
         let path = run_path(folder, variant, seed);
-        let (lines, failure) = match state(&path)? {
+        // A run that was cut short before it began is none.
+        let begun = path.join("resolved.yaml").exists();
+        let state = if begun { state(&path)? } else { State::Fresh };
+        let (lines, failure) = match state {
             State::Finished => (lines(&path)?, None),
             State::Failed { reason } => (Vec::new(), Some(format!("seed {seed}: {reason}"))),
             _ => (Vec::new(), None),

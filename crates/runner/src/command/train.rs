@@ -28,10 +28,23 @@ pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
         Some(out) => out.clone(),
         None => default_directory(&train.experiment.file, session.spec.seed),
     };
-    let run = RunDir::create(&directory)?;
-    run.write("resolved.yaml", resolved(&session.spec).as_bytes())?;
-    run.write("program.txt", listing(&compiled, globals.cores(), session.real_bytes()).as_bytes())?;
+    let run = begin(globals, &session, &compiled, &directory)?;
     play(globals, &session, recorded, run, None)
+}
+
+/// Makes the directory of a run that says what it is. From here on `duel resume` takes it.
+pub(crate) fn begin(
+    globals: &Globals,
+    session: &Session,
+    compiled: &Compiled,
+    directory: &Path,
+) -> Result<RunDir, Failure> {
+    let run = RunDir::create(directory)?;
+    let listing = listing(compiled, globals.cores(), session.real_bytes());
+    run.write("program.txt", listing.as_bytes())?;
+    // Last, since it makes the directory a run.
+    run.write("resolved.yaml", resolved(&session.spec).as_bytes())?;
+    Ok(run)
 }
 
 /// Trains in a run directory, from the start or from a checkpoint. An error is kept there as well,
@@ -77,6 +90,9 @@ fn played(
     let machine = serde_json::to_string_pretty(&Machine::here())?;
     run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let signals = Signals::listen()?;
+    if globals.leash {
+        signals.on_leash();
+    }
     let position = from.map_or(0, |checkpoint| checkpoint.header.position);
     let mut source = session.source(position)?;
     let path = run.path().to_path_buf();

@@ -230,9 +230,19 @@ fn encoded(name: &str) -> String {
 }
 
 fn asked(folder: &Path) -> Result<Markup, Failure> {
-    let path = folder.join(RECORD);
-    let text = fs::read_to_string(&path).map_err(|e| at(&path, &e))?;
-    Ok(html! { pre tabindex="0" { (text.trim_end()) } })
+    let mut texts = Vec::new();
+    for name in ["ablation.yaml", RECORD] {
+        let path = folder.join(name);
+        if path.is_file() {
+            texts.push((name, fs::read_to_string(&path).map_err(|e| at(&path, &e))?));
+        }
+    }
+    Ok(html! {
+        @for (i, (name, text)) in texts.iter().enumerate() {
+            @if i == 0 { pre tabindex="0" { (text.trim_end()) } }
+            @else { details { summary { (name) } pre tabindex="0" { (text.trim_end()) } } }
+        }
+    })
 }
 
 #[cfg(test)]
