@@ -46,7 +46,7 @@ pub(crate) fn run_page(globals: &Globals, run: &Path) -> Result<PathBuf, Failure
         }
         (alarm_list(&alarms, metrics.last("images").is_some()))
         (section("samples", "Samples", &samples(run, &spec, &said)?))
-        (section("curves", "Training", &curves(&metrics, &alarms)))
+        (section("curves", "Training", &curves(&spec, &metrics, &alarms)))
         (section("answers", "D's answers", &answers(&said)))
         (section("yaml", "Experiment", &listing(run, "resolved.yaml")?))
         (section("cost", "Cost", &cost(run)?))
@@ -99,19 +99,14 @@ fn key_figures(spec: &Experiment, metrics: &Metrics, kept: u64) -> Markup {
     let time =
         Some(metrics.seconds()).filter(|s| *s > 0.0).map(|s| span(Duration::from_secs_f64(s)));
     let last = |key: &str| metrics.last(key).map(significant);
+    let won = spec.objective.optimum().zip(spec.objective.optimum_in_words());
+    let won = won.map_or(String::new(), |(v, words)| match significant(v) {
+        figure if figure == words => format!("{words} where G has won"),
+        figure => format!("{words} is {figure}"),
+    });
     let all = [
         ("images shown", Some(grouped(images)), format!("of {}", grouped(spec.images.0))),
-        (
-            "V(D, G)",
-            last("value"),
-            optimum(metrics).map_or(String::new(), |(v, name)| {
-                if name.starts_with('−') {
-                    format!("{name} is {}", significant(v))
-                } else {
-                    String::new()
-                }
-            }),
-        ),
+        ("V(D, G)", last("value"), won),
         ("D(x)", last("d_real"), String::new()),
         ("D(G(z))", last("d_fake"), String::new()),
         ("diversity", last("diversity"), "1 is the data's".to_string()),
@@ -127,13 +122,6 @@ fn key_figures(spec: &Experiment, metrics: &Metrics, kept: u64) -> Markup {
             }
         }
     }
-}
-
-/// V where G has won, and its name.
-fn optimum(metrics: &Metrics) -> Option<(f64, String)> {
-    let v = metrics.last("optimum")?;
-    let log4 = (v + 4.0_f64.ln()).abs() < 1e-9;
-    Some((v, if log4 { "−log 4".to_string() } else { significant(v) }))
 }
 
 fn alarm_list(alarms: &[Alarm], reported: bool) -> Markup {
@@ -198,14 +186,15 @@ fn walked(Walk { pixels, sample: [h, w, c] }: &Walk) -> Result<Markup, Failure> 
     })
 }
 
-fn curves(metrics: &Metrics, alarms: &[Alarm]) -> Markup {
+fn curves(spec: &Experiment, metrics: &Metrics, alarms: &[Alarm]) -> Markup {
     let Some(end) = metrics.last("images") else {
         return html! { p.note { "Nothing was reported yet." } };
     };
     let line = |name: &str, colour, key: &str| Line::new(name, colour, metrics.column(key));
-    let rule = optimum(metrics);
-    let half = rule.as_ref().filter(|(_, name)| name.starts_with('−') && name.contains("log"));
-    let half = half.map(|_| (0.5, "1/2".to_string()));
+    let game = spec.objective;
+    let rule = |at: Option<f64>, words: Option<&str>| at.zip(words.map(str::to_string));
+    let won = rule(game.optimum(), game.optimum_in_words());
+    let half = rule(game.indifference(), Some("1/2"));
     let chart = |title: &str, unit: &str, lines, rules: Option<(f64, String)>| Chart {
         title: title.to_string(),
         unit: unit.to_string(),
@@ -217,8 +206,8 @@ fn curves(metrics: &Metrics, alarms: &[Alarm]) -> Markup {
     let even = Some((1.0, "the data's".to_string()));
     charts(
         &[
-            chart("Losses", "", losses, None),
-            chart("Value V(D, G)", "", vec![line("V", 2, "value")], rule),
+            chart("Losses", game.unit(), losses, None),
+            chart("Value V(D, G)", game.unit(), vec![line("V", 2, "value")], won),
             chart("What D says", "in the mean", judged, half),
             chart("Logit of fakes", "in the mean", vec![line("logit", 1, "logit_fake")], None),
             chart("Diversity", "of samples", vec![line("diversity", 3, "diversity")], even),
