@@ -60,20 +60,19 @@ impl Observed {
         let path = run.path().join("metrics.jsonl");
         let journal = Journal::open(&path, from.map_or(0, |c| c.header.lines))?;
         let text = fs::read_to_string(&path).map_err(|e| at(&path, &e))?;
-        let (mut lines, mut values) = (Vec::new(), Vec::new());
+        let mut lines = Vec::new();
         for (i, line) in text.lines().enumerate() {
-            let told = |e| format!("{}:{}: {e}", path.display(), i + 1);
-            lines.push(serde_json::from_str(line).map_err(told)?);
-            values.push(serde_json::from_str(line).map_err(told)?);
+            let parsed = serde_json::from_str(line);
+            lines.push(parsed.map_err(|e| format!("{}:{}: {e}", path.display(), i + 1))?);
         }
         let images = from.map_or(0, |c| c.header.progress.images);
-        let events = Events::open(run.path(), images, &values)?;
         let gaussian = match spec.data {
             Data::Gaussian { mean, std } => Some([mean, std]),
             Data::Images { .. } => None,
         };
         let bar = Bar::new(spec.images.0, images);
         let name = run.path().display().to_string();
+        let events = Events::open(run.path(), images)?;
         let objective = spec.objective;
         Ok(Self { name, run, journal, events, lines, bar, signals, gaussian, objective })
     }
@@ -160,7 +159,7 @@ impl Observer for Observed {
             data_wait,
         };
         self.journal.append(&line)?;
-        self.events.report(&serde_json::to_value(line)?)?;
+        self.events.report(&line)?;
         self.lines.push(line);
         let figures = Figures { images, images_per_second, data_wait, d_real, d_fake, value };
         self.bar.update(&figures);

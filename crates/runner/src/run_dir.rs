@@ -132,24 +132,36 @@ pub(crate) fn is_locked(run: &Path) -> Result<bool, Failure> {
 
 /// The newest checkpoint of a run.
 pub(crate) fn last_checkpoint(run: &Path) -> Result<Option<PathBuf>, Failure> {
-    Ok(numbered(&run.join("checkpoints"), "safetensors")?.pop().map(|(_, path)| path))
+    Ok(checkpoints(run)?.pop().map(|(_, path)| path))
 }
 
-/// Files of a folder that are named after the images shown, in their order.
-pub(crate) fn numbered(folder: &Path, extension: &str) -> Result<Vec<(u64, PathBuf)>, Failure> {
-    let entries = fs::read_dir(folder).map_err(|e| at(folder, &e))?;
+/// The checkpoints of a run, oldest first, with the images shown by then.
+pub(crate) fn checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
+    let mut all = numbered(&run.join("checkpoints"))?;
+    all.retain(|(_, path)| path.extension().is_some_and(|e| e == "safetensors"));
+    Ok(all)
+}
+
+/// Files named after a number of images, by that number.
+fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in fs::read_dir(folder).map_err(|e| at(folder, &e))? {
         let path = entry.map_err(|e| at(folder, &e))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-        let stem = name.strip_suffix(extension).and_then(|name| name.strip_suffix('.'));
-        let images = stem.filter(|stem| stem.len() == 12).and_then(|stem| stem.parse().ok());
+        let images = path.file_stem().and_then(|stem| stem.to_str()).filter(|s| s.len() == 12);
+        let images = images.and_then(|stem| stem.parse().ok());
         if let Some(images) = images {
             found.push((images, path));
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// The pictures of samples that a run has drawn, oldest first, with the images shown by then.
+pub(crate) fn pictures(run: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
+    let mut all = numbered(&run.join("samples"))?;
+    all.retain(|(_, path)| path.extension().is_some_and(|e| e == "png"));
+    Ok(all)
 }
 
 /// An error of the file system, with the path that it is about.

@@ -8,7 +8,8 @@
 
 use crate::aside::{self, Aside, at};
 use crate::command::Failure;
-use crate::run_dir::{self, numbered};
+use crate::run_dir::{self, pictures};
+use serde::Serialize;
 use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -36,12 +37,11 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Makes the file of a run that has shown `images`, from these lines of its log and the grids of
-    /// that time.
+    /// Makes the file of a run that has shown `images`, from its log and the grids of that time.
     ///
     /// # Errors
-    /// A grid that cannot be read, a file that cannot be written.
-    pub fn open(run: &Path, images: u64, lines: &[Value]) -> Result<Self, Failure> {
+    /// A log or a grid that cannot be read, a file that cannot be written.
+    pub fn open(run: &Path, images: u64) -> Result<Self, Failure> {
         let folder = run.join("tensorboard");
         fs::create_dir_all(&folder).map_err(|e| run_dir::at(&folder, &e))?;
         aside::sweep(&folder)?;
@@ -49,14 +49,17 @@ impl Events {
         let mut whole = Aside::create(&path)?;
         whole.write_all(&record(&event(0.0, 0, &bytes_field(3, b"brain.Event:2"))))?;
         let mut clock = Clock::default();
-        let mut grids = numbered(&run.join("samples"), "png")?.into_iter().peekable();
-        for line in lines {
-            let shown = line["images"].as_u64().unwrap_or(0);
+        let mut grids = pictures(run)?.into_iter().peekable();
+        let log = run.join("metrics.jsonl");
+        let lines = fs::read_to_string(&log).map_err(|e| run_dir::at(&log, &e))?;
+        for line in lines.lines() {
+            let line = serde_json::from_str(line).map_err(|e| format!("{}: {e}", log.display()))?;
+            let shown = shown(&line).unwrap_or(0);
             while let Some((images, grid)) = grids.next_if(|grid| grid.0 < shown) {
                 whole.write_all(&read(&clock, images, &grid)?)?;
             }
-            clock.advance(line);
-            whole.write_all(&scalars(&clock, line))?;
+            clock.advance(&line);
+            whole.write_all(&scalars(&clock, &line))?;
         }
         for (images, grid) in grids.filter(|grid| grid.0 <= images) {
             whole.write_all(&read(&clock, images, &grid)?)?;
@@ -71,9 +74,10 @@ impl Events {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn report(&mut self, line: &Value) -> io::Result<()> {
-        self.clock.advance(line);
-        let bytes = scalars(&self.clock, line);
+    pub fn report(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let line = serde_json::to_value(line)?;
+        self.clock.advance(&line);
+        let bytes = scalars(&self.clock, &line);
         self.append(&bytes)
     }
 
@@ -100,13 +104,17 @@ struct Clock {
 
 impl Clock {
     fn advance(&mut self, line: &Value) {
-        let images = line["images"].as_u64().unwrap_or(self.images);
+        let images = shown(line).unwrap_or(self.images);
         let pace = line["images_per_second"].as_f64().unwrap_or(0.0);
         if pace > 0.0 {
             self.seconds += images.saturating_sub(self.images) as f64 / pace;
         }
         self.images = images;
     }
+}
+
+fn shown(line: &Value) -> Option<u64> {
+    line["images"].as_u64()
 }
 
 /// A record of all figures of a line.

@@ -6,7 +6,7 @@ use super::metrics::Metrics;
 use super::page::{self, Png, heading, picture, section};
 use crate::ablation::table::{self, Cell, RECORD, Row, Table};
 use crate::command::Failure;
-use crate::run_dir::{at, numbered};
+use crate::run_dir::{at, pictures};
 use maud::{Markup, html};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -189,11 +189,10 @@ fn samples(folder: &Path, table: &Table) -> Result<Markup, Failure> {
 }
 
 fn last_picture(run: &Path) -> Result<Option<Png>, Failure> {
-    let samples = run.join("samples");
-    if !samples.is_dir() {
+    if !run.join("samples").is_dir() {
         return Ok(None);
     }
-    let Some((_, path)) = numbered(&samples, "png")?.pop() else { return Ok(None) };
+    let Some((_, path)) = pictures(run)?.pop() else { return Ok(None) };
     let whole = page::open(&path)?;
     // A figure of densities has its numbers beside it; it is shown as it is.
     if path.with_extension("json").is_file() {

@@ -6,7 +6,7 @@ use super::histogram::Answers;
 use crate::cli::Globals;
 use crate::command::Failure;
 use crate::command::sample::to_bytes;
-use crate::run_dir::numbered;
+use crate::run_dir::checkpoints;
 use crate::session::{Need, Session};
 use std::path::Path;
 use tape::{Device, Dtype, Options};
@@ -45,7 +45,7 @@ pub(super) struct Walk {
 
 /// Asks the networks of a run, or says why they cannot be asked.
 pub(super) fn ask(globals: &Globals, spec: &Experiment, run: &Path) -> Result<Said, Failure> {
-    let all = numbered(&run.join("checkpoints"), "safetensors")?;
+    let all = checkpoints(run)?;
     if all.is_empty() {
         return Err("there is no checkpoint yet".into());
     }
