@@ -44,7 +44,7 @@ pub(crate) fn run_page(globals: &Globals, run: &Path) -> Result<PathBuf, Failure
             (standing(&state(run)?))
             (key_figures(&spec, &metrics, shown(run)?))
         }
-        (alarm_list(&alarms, metrics.last("images").is_some()))
+        (alarm_list(&metrics, &alarms))
         (section("samples", "Samples", &samples(run, &spec, &said)?))
         (section("curves", "Training", &curves(&spec, &metrics, &alarms)))
         (section("answers", "D's answers", &answers(&said)))
@@ -65,7 +65,7 @@ fn about(spec: &Experiment) -> String {
     };
     let data = match &spec.data {
         Data::Images { set, .. } => set.clone(),
-        Data::Gaussian { mean, std } => format!("normal law of mean {mean}, deviation {std}"),
+        Data::Gaussian { mean, std } => format!("a normal law of mean {mean}, deviation {std}"),
     };
     let Experiment { k, batch, seed, .. } = spec;
     let parts = [
@@ -95,7 +95,7 @@ fn key_figures(spec: &Experiment, metrics: &Metrics, kept: u64) -> Markup {
     let pace: Vec<f64> = metrics.column("images_per_second").iter().map(|p| p.1).collect();
     let mut sorted = pace.clone();
     sorted.sort_by(f64::total_cmp);
-    let median = sorted.get(sorted.len() / 2).map(|pace| significant(pace.round()));
+    let median = sorted.get(sorted.len() / 2).map(|pace| grouped(pace.round() as u64));
     let time =
         Some(metrics.seconds()).filter(|s| *s > 0.0).map(|s| span(Duration::from_secs_f64(s)));
     let last = |key: &str| metrics.last(key).map(significant);
@@ -124,18 +124,26 @@ fn key_figures(spec: &Experiment, metrics: &Metrics, kept: u64) -> Markup {
     }
 }
 
-fn alarm_list(alarms: &[Alarm], reported: bool) -> Markup {
+fn alarm_list(metrics: &Metrics, alarms: &[Alarm]) -> Markup {
+    let reported = metrics.last("images").is_some();
+    let back = metrics.last("rollbacks").unwrap_or(0.0);
     let told = |alarm: &Alarm| match alarm.reports {
         1 => format!("at {} images", grouped(alarm.from)),
         n => format!("{} to {} images, {n} reports", grouped(alarm.from), grouped(alarm.to)),
     };
     html! {
-        section.alarms.rang[!alarms.is_empty()] {
+        section.alarms.rang[!alarms.is_empty() || back > 0.0] {
             h2 { "Alarms" }
             @if alarms.is_empty() {
                 p { @if reported { "None rang." } @else { "Nothing was reported yet." } }
             } @else {
                 ul { @for alarm in alarms { li { b { (meaning(&alarm.name)) } " " (told(alarm)) } } }
+            }
+            @if back > 0.0 {
+                p.note {
+                    "An alarm sent the run back to an earlier checkpoint " (back)
+                    @if back == 1.0 { " time." } @else { " times." }
+                }
             }
         }
     }
