@@ -1,5 +1,5 @@
-//! Training steps against PyTorch's numbers: `tests/golden/dcgan_step.safetensors`, which the script
-//! beside it makes and explains.
+//! Training steps against PyTorch's numbers: the files of `tests/golden`, each made and explained by the
+//! script beside it.
 //!
 //! The whole recorded programs run, on a tape that is fed PyTorch's noise. Gradients are read where
 //! the update leaves them: in Adam's first moment, (1 − β₁) g with β₁ = ½, or in the velocity of
@@ -23,7 +23,11 @@ struct Golden(BTreeMap<String, Vec<f64>>);
 
 impl Golden {
     fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/dcgan_step.safetensors");
+        Self::of("dcgan_step.safetensors")
+    }
+
+    fn of(file: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(file);
         let file = std::fs::read(path).expect("the golden file is there");
         let tensors = SafeTensors::deserialize(&file).expect("the golden file is whole");
         let numbers = |name: &str| {
@@ -224,6 +228,44 @@ fn the_gradient_penalty() {
         let mut all = Comparison::new(allowed);
         all.compare("loss", &stage.read("report.discriminator")[..1], golden.get("gp.loss"));
         for (name, theirs) in golden.under("gp.grad.") {
+            compare_velocity(&mut stage, &mut all, &name, theirs);
+        }
+        println!("{real} bytes: {:?}", all.worst);
+    }
+}
+
+/// The gradients of both players where every guideline of DCGAN that changes an operation is dropped.
+#[test]
+fn a_dcgan_without_its_guidelines() {
+    let golden = Golden::of("pooled_step.safetensors");
+    let spec = experiment(json!({
+        "model": dcgan(json!({
+            "latent": 6, "width": 4, "down": "max_pool", "up": "nearest", "norm_ends": true,
+            "hidden_fc": 10, "activation_g": "leaky_relu", "output": "sigmoid",
+            "activation_d": "maxout", "pieces": 2,
+        })),
+        "optimizer": unit_descent(),
+        "batch": 8,
+    }));
+    let pixels: Vec<u8> = golden.get("real").iter().map(|&x| x as u8).collect();
+    for (real, allowed) in [(4, F32), (8, F64)] {
+        let mut stage = Stage::new(Tape::fed(), &spec, [16, 16, 3], tape::Dtype::U8, real);
+        stage.bench.run(stage.recorded.init);
+        stage.bench.write_bytes(stage.recorded.real, &pixels);
+        stage.write("noise.0", golden.get("noise"));
+        stage.write("noise.1", golden.get("noise"));
+        stage.scalar("generator.rate", 1.0);
+        stage.scalar("discriminator.rate", 1.0);
+        for step in [stage.recorded.steps.discriminator, stage.generator_step()] {
+            write_init(&mut stage, &golden, "init.");
+            stage.bench.run(step);
+        }
+        let mut all = Comparison::new(allowed);
+        let loss = stage.read("report.discriminator")[0];
+        all.compare("loss_d", &[loss], golden.get("loss_d"));
+        all.compare("loss_g", &stage.read("report.generator"), golden.get("loss_g"));
+        assert_eq!(golden.under("grad.").count(), 8 + 2 * 7, "8 weights, 7 norms");
+        for (name, theirs) in golden.under("grad.") {
             compare_velocity(&mut stage, &mut all, &name, theirs);
         }
         println!("{real} bytes: {:?}", all.worst);

@@ -88,7 +88,7 @@ impl Model {
 
 enum Networks {
     Goodfellow(goodfellow::Networks),
-    Dcgan(Generator, Discriminator),
+    Dcgan(Box<Generator>, Box<Discriminator>),
 }
 
 /// A generator and a discriminator whose parameters are registered on a tape. The methods record.
@@ -114,7 +114,8 @@ impl Gan {
                 Networks::Goodfellow(goodfellow::Networks::new(t, model, sample, g, d))
             }
             Model::Dcgan(model) => {
-                Networks::Dcgan(Generator::new(t, model, g), Discriminator::new(t, model, d))
+                let generator = Generator::new(t, model, g);
+                Networks::Dcgan(generator.into(), Discriminator::new(t, model, d).into())
             }
         };
         Self { g, d, model: model.clone(), sample, networks }

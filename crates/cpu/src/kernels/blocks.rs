@@ -75,7 +75,7 @@ fn pair<'a, R>(g: &Blocks, x: &'a [R], i: usize) -> [&'a [R]; 2] {
 
 /// Pixels of a block in two lines, each `[c]`, for the block that starts at `at`.
 #[inline(always)]
-fn block<'a, R>(lines: [&'a [R]; 2], at: usize, c: usize) -> [&'a [R]; 4] {
+fn block<R>(lines: [&[R]; 2], at: usize, c: usize) -> [&[R]; 4] {
     let [upper, lower] = lines;
     [&upper[at..][..c], &upper[at + c..][..c], &lower[at..][..c], &lower[at + c..][..c]]
 }

@@ -17,7 +17,7 @@ impl Tape {
         let shape = self.shape(x);
         let columns = shape.channels();
         assert!(
-            pieces > 0 && columns % pieces == 0 && self.shape(v) == shape,
+            pieces > 0 && columns.is_multiple_of(pieces) && self.shape(v) == shape,
             "maxout: {columns} columns in groups of {pieces}"
         );
         self.push(Op::MaxoutPick { pieces }, &[v, x], shape.with_channels(columns / pieces))
