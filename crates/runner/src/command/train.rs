@@ -47,8 +47,8 @@ pub(crate) fn begin(
     Ok(run)
 }
 
-/// Trains in a run directory, from the start or from a checkpoint. An error is kept there as well,
-/// for those who come later.
+/// Trains in a run directory, from the start or from a checkpoint. The error of a run that has begun
+/// is kept there as well, for those who come later, and however it ends it leaves its page.
 pub(super) fn play(
     globals: &Globals,
     session: &Session,
@@ -56,60 +56,55 @@ pub(super) fn play(
     run: RunDir,
     from: Option<&Checkpoint>,
 ) -> Result<Ended, Failure> {
-    run.forget_failure()?;
-    let path = run.path().to_path_buf();
-    let ended = played(globals, session, recorded, run.clone(), from);
-    if let Err(error) = &ended {
-        // Where even this cannot be written, the error itself is what counts.
-        run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
-    }
-    // The page says what became of the run, so the run must be over.
-    drop(run);
-    let page = run_page(globals, &path).map_err(|error| {
-        let run = path.display();
-        format!("{error}\n  {run} lacks its page for that alone; `duel report {run}` makes it")
-    });
-    match (ended, page) {
-        (Ok(Ended::Done), Err(error)) => Err(error.into()),
-        (ended, Err(error)) => {
-            // How the run ended says more.
-            eprintln!("{error}");
-            ended
-        }
-        (ended, Ok(_)) => ended,
-    }
-}
-
-fn played(
-    globals: &Globals,
-    session: &Session,
-    recorded: Recorded,
-    run: RunDir,
-    from: Option<&Checkpoint>,
-) -> Result<Ended, Failure> {
-    let machine = serde_json::to_string_pretty(&Machine::here())?;
-    run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let signals = Signals::listen()?;
     if globals.leash {
         signals.on_leash();
     }
     let position = from.map_or(0, |checkpoint| checkpoint.header.position);
     let mut source = session.source(position)?;
-    let path = run.path().to_path_buf();
-    let mut observed = Observed::new(&session.spec, run, signals, from)?;
+    let mut observed = Observed::new(&session.spec, run.clone(), signals, from)?;
+    // What is refused up to here leaves the directory as it was.
+    run.forget_failure()?;
+    let machine = serde_json::to_string_pretty(&Machine::here())?;
+    run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let observer = &mut observed;
     let outcome = session.on_device(globals, move |device| {
         let options = Options::default();
         let job = Job { spec: &session.spec, recorded: &recorded, rank: 0, options };
         Ok(train::train(&job, device, &mut *source, observer, from)?)
     });
-    observed.finish(&outcome)?;
-    let outcome = outcome?;
-    print(path.display());
-    Ok(match outcome {
-        Outcome::Finished(_) => Ended::Done,
-        Outcome::Stopped(_) => Ended::Stopped,
-    })
+    let outcome = observed.finish(&outcome).and(outcome);
+    if let Err(error) = &outcome {
+        // Where even this cannot be written, the error itself is what counts.
+        run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
+    }
+    let path = run.path().to_path_buf();
+    // The page says what became of the run, so nobody may be at work in it.
+    drop((observed, run));
+    paged(globals, &path, outcome)
+}
+
+/// Prints the directory of a run that ended well, and leaves the page of any.
+fn paged(
+    globals: &Globals,
+    run: &Path,
+    outcome: Result<Outcome, Failure>,
+) -> Result<Ended, Failure> {
+    if outcome.is_ok() {
+        print(run.display());
+    }
+    let page = run_page(globals, run).map_err(|error| {
+        let run = run.display();
+        format!("{error}\n  {run} lacks its page for that alone; `duel report {run}` makes it")
+    });
+    match (outcome?, page) {
+        (Outcome::Finished(_), page) => Ok(page.map(|_| Ended::Done)?),
+        (Outcome::Stopped(_), page) => {
+            // That it can go on says more.
+            page.map_err(|error| eprintln!("{error}")).ok();
+            Ok(Ended::Stopped)
+        }
+    }
 }
 
 /// `runs/<experiment>/seed<N>`
