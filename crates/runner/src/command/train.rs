@@ -97,12 +97,17 @@ fn paged(
         let run = run.display();
         format!("{error}\n  {run} lacks its page for that alone; `duel report {run}` makes it")
     });
-    match (outcome?, page) {
-        (Outcome::Finished(_), page) => Ok(page.map(|_| Ended::Done)?),
-        (Outcome::Stopped(_), page) => {
-            // That it can go on says more.
-            page.map_err(|error| eprintln!("{error}")).ok();
-            Ok(Ended::Stopped)
+    match (outcome, page) {
+        (Ok(Outcome::Finished(_)), Err(error)) => Err(error.into()),
+        (outcome, page) => {
+            if let Err(error) = page {
+                // How the run ended says more.
+                eprintln!("{error}");
+            }
+            Ok(match outcome? {
+                Outcome::Finished(_) => Ended::Done,
+                Outcome::Stopped(_) => Ended::Stopped,
+            })
         }
     }
 }
