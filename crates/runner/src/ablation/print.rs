@@ -54,9 +54,9 @@ impl Table {
 
     fn caption(&self) -> String {
         format!(
-            "Mean ± standard error over seeds; Δ is the difference to `{}`, paired by seed. n: runs that \
-             are finished. A run's figure is the mean over the last tenth of the lines of its \
-             metrics.jsonl, of images_per_second the median over all of them.",
+            "Mean ± standard error over seeds; Δ is the difference to `{}`, paired by seed.\n\
+             n: runs that are finished. A run's figure is the mean over the last tenth of the lines\n\
+             of its metrics.jsonl; of images_per_second, the median over all of them.",
             self.reference
         )
     }
