@@ -14,8 +14,8 @@
 //!
 //! Least squares: the best D is p / (p + q), as in the original game, and V is then −½ ∫ pq / (p + q);
 //! a harmonic mean is at most the arithmetic one. Hinge: the best D is the sign of p − q, and V is then
-//! −2 ∫ min(p, q). Relativistic: a constant D has −log 2 for any G. It is the best one where p = q,
-//! since log σ(u) + log σ(−u) ≤ −2 log 2; elsewhere a step towards p − q is better.
+//! −2 ∫ min(p, q). Relativistic: the best D is log p / q plus any constant, and V is then −log 2 plus
+//! the Jensen–Shannon divergence between pairs drawn from p × q and from q × p.
 
 use model::{Gan, Problem};
 use serde::{Deserialize, Serialize};

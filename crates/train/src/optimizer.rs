@@ -246,3 +246,6 @@ impl<'de> Deserialize<'de> for Momentum {
         deserializer.deserialize_any(Written)
     }
 }
+
+#[cfg(test)]
+mod tests;

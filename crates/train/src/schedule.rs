@@ -5,7 +5,7 @@ use model::Gan;
 use tape::Statistics::{Batch, BatchAndUpdate};
 use tape::{Network, Program, T, Tape};
 
-/// The programs of one iteration, in the order in which they run.
+/// The programs of one iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {
     /// D's step, run k times; where the players share fakes, the step of both.
