@@ -6,6 +6,8 @@ mod ablations;
 mod bad_input;
 /// What each command prints and leaves.
 mod commands;
+/// What people see before and after a run.
+mod desk;
 /// The one-dimensional demonstration ends where the theory says.
 mod gaussian;
 /// Recorded gradients agree with differences, first and second order.

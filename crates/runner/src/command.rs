@@ -2,8 +2,11 @@
 
 pub(crate) mod ablate;
 pub(crate) mod data;
+pub(crate) mod doctor;
 pub(crate) mod resume;
+pub(crate) mod runs;
 pub(crate) mod sample;
+pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod train;
 

@@ -18,13 +18,14 @@
 //! the Jensen–Shannon divergence between pairs drawn from p × q and from q × p.
 
 use model::{Gan, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::{T, Tape};
 
 mod penalty;
 
 /// The game.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
     /// Equation 1 of Goodfellow et al. 2014 as it stands.
@@ -45,7 +46,7 @@ pub enum Objective {
 }
 
 /// Settings of the Wasserstein game.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wasserstein {
     /// Weight λ of the gradient penalty; 0 records none.
@@ -59,7 +60,7 @@ impl Default for Wasserstein {
 }
 
 /// Settings of the relativistic game.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Relativistic {
     /// Weight γ of the gradient penalties, γ/2 (R1 + R2); 0 records none.

@@ -46,8 +46,8 @@ pub(crate) fn begin(
     Ok(run)
 }
 
-/// Trains in a run directory, from the start or from a checkpoint. An error is kept there as well,
-/// for those who come later.
+/// Trains in a run directory, from the start or from a checkpoint. The error of a run that has begun
+/// is kept there as well, for those who come later.
 pub(super) fn play(
     globals: &Globals,
     session: &Session,
@@ -55,41 +55,30 @@ pub(super) fn play(
     run: RunDir,
     from: Option<&Checkpoint>,
 ) -> Result<Ended, Failure> {
-    run.forget_failure()?;
-    let ended = played(globals, session, recorded, run.clone(), from);
-    if let Err(error) = &ended {
-        // Where even this cannot be written, the error itself is what counts.
-        run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
-    }
-    ended
-}
-
-fn played(
-    globals: &Globals,
-    session: &Session,
-    recorded: Recorded,
-    run: RunDir,
-    from: Option<&Checkpoint>,
-) -> Result<Ended, Failure> {
-    let machine = serde_json::to_string_pretty(&Machine::here())?;
-    run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let signals = Signals::listen()?;
     if globals.leash {
         signals.on_leash();
     }
     let position = from.map_or(0, |checkpoint| checkpoint.header.position);
     let mut source = session.source(position)?;
-    let path = run.path().to_path_buf();
-    let mut observed = Observed::new(&session.spec, run, signals, from)?;
+    let mut observed = Observed::new(&session.spec, run.clone(), signals, from)?;
+    // What is refused up to here leaves the directory as it was.
+    run.forget_failure()?;
+    let machine = serde_json::to_string_pretty(&Machine::here())?;
+    run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let observer = &mut observed;
     let outcome = session.on_device(globals, move |device| {
         let options = Options::default();
         let job = Job { spec: &session.spec, recorded: &recorded, rank: 0, options };
         Ok(train::train(&job, device, &mut *source, observer, from)?)
     });
-    observed.finish(&outcome)?;
+    let outcome = observed.finish(&outcome).and(outcome);
+    if let Err(error) = &outcome {
+        // Where even this cannot be written, the error itself is what counts.
+        run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
+    }
     let outcome = outcome?;
-    print(path.display());
+    print(run.path().display());
     Ok(match outcome {
         Outcome::Finished(_) => Ended::Done,
         Outcome::Stopped(_) => Ended::Stopped,
