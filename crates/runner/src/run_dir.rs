@@ -68,6 +68,35 @@ impl RunDir {
         Ok(aside::write(&self.path.join(name), bytes)?)
     }
 
+    /// Puts aside, in the folder `abandoned-N`, what the run has made since so many images were shown:
+    /// its log up to now, and its pictures and checkpoints, newest first, so that at any moment the
+    /// newest checkpoint that is left has all before it.
+    pub fn abandon(&self, rollback: u64, images: u64) -> Result<(), Failure> {
+        let away = self.path.join(format!("abandoned-{rollback}"));
+        for part in PARTS {
+            let part = away.join(part);
+            fs::create_dir_all(&part).map_err(|e| at(&part, &e))?;
+        }
+        // Of a process that was killed here.
+        aside::sweep(&away)?;
+        let log = self.path.join("metrics.jsonl");
+        let lines = fs::read(&log).map_err(|e| at(&log, &e))?;
+        aside::write(&away.join("metrics.jsonl"), &lines)?;
+        for (part, extension) in PARTS.into_iter().zip(["png", "safetensors"]) {
+            let folder = self.path.join(part);
+            let later = numbered(&folder, extension)?.into_iter().rev();
+            for (_, path) in later.take_while(|(at, _)| *at > images) {
+                let name = path.file_name().expect("it is numbered");
+                fs::rename(&path, away.join(part).join(name)).map_err(|e| at(&path, &e))?;
+            }
+            // Names are on the disk when their folders are.
+            for folder in [folder, away.join(part)] {
+                File::open(&folder).and_then(|f| f.sync_all()).map_err(|e| at(&folder, &e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the checkpoint at so many images lies.
     pub fn checkpoint(&self, images: u64) -> PathBuf {
         self.path.join("checkpoints").join(format!("{images:012}.safetensors"))
@@ -92,18 +121,27 @@ pub(crate) fn require(path: &Path) -> Result<(), Failure> {
 
 /// The newest checkpoint of a run.
 pub(crate) fn last_checkpoint(run: &Path) -> Result<Option<PathBuf>, Failure> {
-    let folder = run.join("checkpoints");
-    let entries = fs::read_dir(&folder).map_err(|e| at(&folder, &e))?;
+    Ok(checkpoints(run)?.pop().map(|(_, path)| path))
+}
+
+/// The checkpoints of a run, oldest first, with the images shown by then.
+pub(crate) fn checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
+    numbered(&run.join("checkpoints"), "safetensors")
+}
+
+/// Files named after a number of images, by that number.
+fn numbered(folder: &Path, extension: &str) -> Result<Vec<(u64, PathBuf)>, Failure> {
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|e| at(&folder, &e))?.path();
-        let numbered = path.file_stem().is_some_and(|s| s.len() == 12);
-        if numbered && path.extension().is_some_and(|e| e == "safetensors") {
-            found.push(path);
+    for entry in fs::read_dir(folder).map_err(|e| at(folder, &e))? {
+        let path = entry.map_err(|e| at(folder, &e))?.path();
+        let images = path.file_stem().and_then(|stem| stem.to_str()).filter(|s| s.len() == 12);
+        let images = images.and_then(|stem| stem.parse().ok());
+        if let Some(images) = images.filter(|_| path.extension().is_some_and(|e| e == extension)) {
+            found.push((images, path));
         }
     }
     found.sort();
-    Ok(found.pop())
+    Ok(found)
 }
 
 /// An error of the file system, with the path that it is about.

@@ -75,6 +75,12 @@ impl Objective {
         }
     }
 
+    /// Whether a logit is the logarithm of the odds that a sample is real, so that one far below 0 on
+    /// fakes means that D is sure of them.
+    pub fn is_logistic(&self) -> bool {
+        matches!(self, Self::Minimax | Self::NonSaturating)
+    }
+
     /// What D says of samples: a probability, or a critic's score.
     pub fn judgement(&self, t: &Tape, logits: T) -> T {
         match self {
@@ -83,7 +89,7 @@ impl Objective {
         }
     }
 
-    /// `[loss, D(x), D(G(z)), V]` of D's step, means over the batch of the world. V is equation 1, or
+    /// `[loss, D(x), D(G(z)), V, logit of G(z)]` of D's step, means over the batch of the world. V is equation 1, or
     /// the estimate of the Wasserstein distance.
     pub(crate) fn measure(&self, t: &Tape, loss: T, [d_real, d_fake]: [T; 2]) -> T {
         let mean = |logits| t.batch_mean(self.judgement(t, logits));
@@ -94,7 +100,7 @@ impl Objective {
             // E D(x) − E D(G(z))
             Self::Wasserstein(_) => t.sub(of_real, of_fake),
         };
-        t.all_reduce(t.pack(&[loss, of_real, of_fake, value]))
+        t.all_reduce(t.pack(&[loss, of_real, of_fake, value, t.batch_mean(d_fake)]))
     }
 
     /// V where G has won, by theorem 1: −log 4.

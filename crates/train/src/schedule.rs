@@ -1,5 +1,6 @@
 //! The programs of one iteration.
 
+use crate::recorded::Window;
 use crate::{Experiment, Schedule};
 use model::Gan;
 use tape::Statistics::{Batch, BatchAndUpdate};
@@ -22,10 +23,8 @@ pub(crate) struct Table<'a> {
     pub real: T,
     /// A moving average of G's parameters.
     pub ema: Option<Network>,
-    /// Sums of `[loss, D(x), D(G(z)), V]` since the last report.
-    pub window_d: T,
-    /// Sum of G's loss since the last report, `[1]`.
-    pub window_g: T,
+    /// What sums the figures of steps.
+    pub windows: [Window; 2],
 }
 
 impl Table<'_> {
@@ -85,7 +84,7 @@ impl Table<'_> {
         let report = objective.measure(t, loss, logits);
         let optimizer = &self.spec.optimizer.discriminator;
         optimizer.descend(t, self.gan.d, loss, report);
-        t.accumulate(self.window_d, report);
+        self.windows.iter().for_each(|window| t.accumulate(window.d, report));
     }
 
     /// G descends its loss, and its average follows.
@@ -97,6 +96,6 @@ impl Table<'_> {
         if let Some(ema) = self.ema {
             t.ema(t.flat(ema), t.flat(self.gan.g), t.scalar("generator.ema"));
         }
-        t.accumulate(self.window_g, report);
+        self.windows.iter().for_each(|window| t.accumulate(window.g, report));
     }
 }
