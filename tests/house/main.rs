@@ -1,5 +1,7 @@
 //! The tests of the house: one binary, one module for each thing that is proved.
 
+/// Games that fail are noticed, and healthy ones are left alone.
+mod alarms;
 /// What cannot be trained is refused in one message, and nothing is lost.
 mod bad_input;
 /// What each command prints and leaves.

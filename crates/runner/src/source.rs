@@ -83,3 +83,49 @@ impl Source for Images {
         Dtype::U8
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data::{Description, Writer};
+
+    /// Ten images of 1×2 pixels, all of one grey, padded to 3×4 and mirrored.
+    fn images(folder: &std::path::Path) -> Images {
+        let about = Description::new("greys", "train", "test", [1, 2, 1]);
+        let mut writer = Writer::create(folder, about).unwrap();
+        for i in 0..10u8 {
+            writer.push(&[i, 100 + i], 0, &i.to_string()).unwrap();
+        }
+        writer.finish(Vec::new()).unwrap();
+        let shards = Arc::new(Shards::open(folder).unwrap());
+        let batch = data::Options::new(1, 3);
+        Images::new(shards, data::Options { pad: 1, flip: true, ..batch }).unwrap()
+    }
+
+    #[test]
+    fn examples_lie_evenly_and_are_not_mirrored() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut images = images(&folder.path().join("train"));
+        let of = |i: u8| [0, 0, 0, 0, 0, i, 100 + i, 0, 0, 0, 0, 0];
+        let expected = [of(0), of(2), of(5), of(7)].concat();
+        assert_eq!(images.examples(4).unwrap(), expected);
+        images.next(&mut [0; 36]).unwrap();
+        assert_eq!(images.examples(4).unwrap(), expected);
+        assert_eq!(images.examples(20).unwrap()[12..24], of(0), "more than there are");
+    }
+
+    #[test]
+    fn a_source_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut images = images(&folder.path().join("train"));
+        let mut batches = [[0; 36]; 4];
+        for batch in &mut batches {
+            images.next(batch).unwrap();
+        }
+        images.seek(6).unwrap();
+        assert_eq!(images.position(), 6);
+        let mut again = [0; 36];
+        images.next(&mut again).unwrap();
+        assert_eq!(again, batches[2]);
+    }
+}

@@ -39,8 +39,8 @@ const BACK: f64 = 1.5;
 
 /// Figures that differ by less than this part of their size have not moved. Means over [`LOOK`]
 /// iterations of a game at rest differ by some 1e-3 between batches, and the diversity by 1e-4 or more
-/// even at the lowest rates of `gan_gaussian`.
-const STILL: f64 = 1e-5;
+/// even where G is slow to begin (`gan_mnist`) or its rates are at their lowest (`gan_gaussian`).
+const STILL: f64 = 1e-6;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,14 +225,14 @@ impl Alarm {
     pub fn advice(self) -> &'static str {
         match self {
             Self::DWins => {
-                "try a lower rate for D or a higher one for G, `objective: non_saturating` in place \
+                "Try a lower rate for D or a higher one for G, `objective: non_saturating` in place \
                  of minimax, or a smaller D"
             }
             Self::GCollapses => {
-                "try a lower rate for G, batch norm in both networks, or more steps of D (`k`)"
+                "Try a lower rate for G, batch norm in both networks, or more steps of D (`k`)"
             }
             Self::LossStuck => {
-                "look at the learning rates, which may be next to 0, and at the weights' first \
+                "Look at the learning rates, which may be next to 0, and at the weights' first \
                  values: a network of ReLUs may be dead"
             }
         }
@@ -263,7 +263,7 @@ impl fmt::Display for Raised {
                 "D's loss of {loss_d:.4} and G's of {loss_g:.4}, or G's samples, do not move"
             )?,
         }
-        write!(f, "; so since {since} images")
+        write!(f, "; it has been so since {since} images")
     }
 }
 

@@ -45,8 +45,8 @@ fn d_wins_after_a_thousand_iterations_below_minus_five() {
     assert_eq!((*at, raised.alarm, raised.since), (30, Alarm::DWins, 20 * IMAGES));
     assert_eq!(
         raised.to_string(),
-        "d_wins after 192000 images (step 3000): D's mean logit on fakes is -5.10, below -5; so since \
-         128000 images"
+        "d_wins after 192000 images (step 3000): D's mean logit on fakes is -5.10, below -5; it has been \
+         so since 128000 images"
     );
     let once = |n| Look { logit_fake: Some(if n % 10 == 0 { -4.9 } else { -9.0 }), ..healthy(n) };
     assert_eq!(names(100, once), [], "nine looks in a row are not enough");
