@@ -2,6 +2,7 @@
 //! warns, stops or rolls back. (Healthy games are left alone: `gaussian` runs five to their end.)
 
 use serde_json::Value;
+use std::fs;
 use tests::duel::{Place, Said};
 use train::Checkpoint;
 
@@ -44,6 +45,12 @@ fn train(place: &Place, run: &str, sets: &str) -> Said {
     place.duel(&format!("train small.yaml --out {run} --threads 1 {sets}"))
 }
 
+/// The alarms that were told.
+fn told(said: &Said) -> Vec<String> {
+    let alarms = said.err.lines().filter(|line| line.starts_with("alarm: "));
+    alarms.map(str::to_string).collect()
+}
+
 /// The lines of a log with an alarm of this name in force.
 fn lines(place: &Place, run: &str, name: &str) -> Vec<Value> {
     let has = |line: &Value| {
@@ -59,7 +66,7 @@ fn lines(place: &Place, run: &str, name: &str) -> Vec<Value> {
 fn warns(name: &str, sets: &str) {
     let place = place();
     let said = train(&place, "run", sets);
-    let told: Vec<&str> = said.err.lines().filter(|l| l.starts_with("alarm: ")).collect();
+    let told = told(&said);
     assert_eq!(told.len(), 1, "{}", said.err);
     assert!(told[0].starts_with(&format!("alarm: {name} after ")), "{}", told[0]);
     assert!(told[0].ends_with("; the run goes on"), "{}", told[0]);
@@ -130,10 +137,10 @@ fn stop_keeps_the_run_and_ends_it_with_an_error() {
     let place = place();
     let message = train(&place, "run", &format!("{D_WINS} --set on_alarm=stop")).refused();
     for part in [
-        "alarm d_wins after 70400 images (step 1100): D's mean logit on fakes is -",
+        "alarm d_wins after 102400 images (step 1600): D's mean logit on fakes is -",
         "it has been so since 6400 images",
         "as `on_alarm: stop` says",
-        "The last checkpoint is run/checkpoints/000000070400.safetensors",
+        "The last checkpoint is run/checkpoints/000000102400.safetensors",
         "Try a lower rate for D",
     ] {
         assert!(message.contains(part), "{part}: {message}");
@@ -156,9 +163,9 @@ const BACK: &str = "--set images=256k --set every.checkpoint=16k --set on_alarm=
 fn rolled_back() -> Place {
     let place = place();
     let said = train(&place, "whole", &format!("{LATE} {BACK}"));
-    let told: Vec<&str> = said.err.lines().filter(|l| l.starts_with("alarm: ")).collect();
+    let told = told(&said);
     assert_eq!(told.len(), 1, "{}", said.err);
-    assert!(told[0].starts_with("alarm: g_collapses after 185600 images"), "{}", told[0]);
+    assert!(told[0].starts_with("alarm: g_collapses after 217600 images"), "{}", told[0]);
     let answer = "; the run goes back to 112000 images, with 0.5 of its rates";
     assert!(told[0].ends_with(answer), "{}", told[0]);
     said.fine();
@@ -168,7 +175,7 @@ fn rolled_back() -> Place {
 #[track_caller]
 fn same(place: &Place, run: &str) {
     assert_eq!(place.metrics(run), place.metrics("whole"), "{run}");
-    for file in ["checkpoints/000000256000.safetensors", "abandoned-1/samples/000000185600.png"] {
+    for file in ["checkpoints/000000256000.safetensors", "abandoned-1/samples/000000217600.png"] {
         let [ours, whole] = [run, "whole"].map(|run| place.read(&format!("{run}/{file}")));
         assert!(ours == whole, "{run}/{file} differs");
     }
@@ -180,13 +187,22 @@ fn same(place: &Place, run: &str) {
     }
 }
 
-/// Sets the length of a run that has ended, and goes on with it.
-fn longer(place: &Place, run: &str, from: &str) {
+/// Sets the length of a run that has ended, goes on with it, and forgets what only an end makes: its
+/// samples, and its checkpoint if none was due.
+fn longer(place: &Place, run: &str, ended: u64) {
     let resolved = place.text(&format!("{run}/resolved.yaml"));
-    let all = resolved.replace(&format!("\nimages: {from}\n"), "\nimages: 256000\n");
+    let all = resolved.replace(&format!("\nimages: {ended}\n"), "\nimages: 256000\n");
     assert_ne!(all, resolved);
     place.write(&format!("{run}/resolved.yaml"), all);
     place.duel(&format!("resume {run} --threads 2")).fine();
+    let number = format!("{ended:012}.");
+    for path in place.everything().into_keys().filter(|path| path.starts_with(place.path(run))) {
+        let name = path.file_name().expect("a name").to_string_lossy().to_string();
+        let due = name.ends_with(".safetensors") && ended.is_multiple_of(16_000);
+        if name.starts_with(&number) && !due {
+            fs::remove_file(path).expect("it is there");
+        }
+    }
 }
 
 #[test]
@@ -194,11 +210,12 @@ fn rollback_goes_on_from_the_last_good_checkpoint_with_lower_rates() {
     let place = rolled_back();
     let aside = place.files("whole/abandoned-1");
     let kept: Vec<&String> = aside.keys().filter(|name| name.ends_with(".safetensors")).collect();
-    let expected = [128_000, 144_000, 160_000, 176_000].map(|n| format!("{n:012}.safetensors"));
+    let expected = [128_000, 144_000, 160_000, 176_000, 192_000, 208_000]
+        .map(|n| format!("{n:012}.safetensors"));
     assert_eq!(kept, expected.iter().collect::<Vec<_>>());
-    assert!(aside.contains_key("000000185600.png"), "{:?}", aside.keys());
+    assert!(aside.contains_key("000000217600.png"), "{:?}", aside.keys());
     let [last] = &lines(&place, "whole/abandoned-1", "g_collapses")[..] else { panic!("one line") };
-    assert_eq!(last["images"], 185_600);
+    assert_eq!(last["images"], 217_600);
     // The log that goes on never goes back, and says since when the rates are lower.
     let log = place.metrics("whole");
     let images = |line: &Value| line["images"].as_u64().expect("a count");
@@ -216,17 +233,10 @@ fn rollback_goes_on_from_the_last_good_checkpoint_with_lower_rates() {
 #[test]
 fn a_run_that_rolls_back_is_the_same_after_a_stop() {
     let place = rolled_back();
-    for images in ["100000", "150000", "192000"] {
+    for images in [96_000, 150_400, 240_000] {
         let run = format!("to{images}");
-        let sets = format!("{LATE} {BACK} --set images={images}");
-        train(&place, &run, &sets).fine();
+        train(&place, &run, &format!("{LATE} {BACK} --set images={images}")).fine();
         longer(&place, &run, images);
-        // The end of the short run is a checkpoint of its own.
-        let own = format!("{images:0>12}.safetensors");
-        let folder = if images == "150000" { "abandoned-1/checkpoints" } else { "checkpoints" };
-        if images != "192000" {
-            std::fs::remove_file(place.path(&run).join(folder).join(own)).expect("it is there");
-        }
         same(&place, &run);
     }
 }
@@ -236,20 +246,18 @@ fn a_run_that_rolls_back_is_the_same_after_a_stop() {
 #[test]
 fn a_run_that_is_killed_while_it_rolls_back_is_the_same() {
     let place = rolled_back();
-    for moved in [1, 4] {
+    for moved in [1, 6] {
         let run = format!("killed{moved}");
-        train(&place, &run, &format!("{LATE} {BACK} --set images=176k")).fine();
-        for images in [176_000, 160_000, 144_000, 128_000].iter().take(moved) {
+        train(&place, &run, &format!("{LATE} {BACK} --set images=208k")).fine();
+        let later = [208_000, 192_000, 176_000, 160_000, 144_000, 128_000];
+        for images in later.iter().take(moved) {
             let name = format!("{images:012}.safetensors");
             let from = format!("{run}/checkpoints/{name}");
             place.write(&format!("{run}/abandoned-1/checkpoints/{name}"), place.read(&from));
-            std::fs::remove_file(place.path(&from)).expect("it is there");
+            fs::remove_file(place.path(&from)).expect("it is there");
         }
         place.write(&format!("{run}/abandoned-1/.metrics.jsonl.Zk03aB.part"), "half");
-        longer(&place, &run, "176000");
-        std::fs::remove_file(place.path(&format!("{run}/samples/000000176000.png"))).ok();
-        std::fs::remove_file(place.path(&format!("{run}/abandoned-1/samples/000000176000.png")))
-            .ok();
+        longer(&place, &run, 208_000);
         same(&place, &run);
         let left = place.files(&run).into_keys().find(|name| name.ends_with(".part"));
         assert_eq!(left, None);
@@ -272,7 +280,7 @@ fn a_run_goes_back_three_times_at_most() {
     let place = place();
     let sets = format!("{D_WINS} --set on_alarm=rollback --set every.checkpoint=640");
     let said = train(&place, "run", &sets);
-    let told: Vec<&str> = said.err.lines().filter(|l| l.starts_with("alarm: ")).collect();
+    let told = told(&said);
     assert_eq!(told.len(), 3, "{}", said.err);
     for (line, rates) in told.iter().zip(["0.5", "0.25", "0.125"]) {
         assert!(line.ends_with(&format!("with {rates} of its rates")), "{line}");

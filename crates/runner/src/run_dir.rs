@@ -82,9 +82,9 @@ impl RunDir {
         let log = self.path.join("metrics.jsonl");
         let lines = fs::read(&log).map_err(|e| at(&log, &e))?;
         aside::write(&away.join("metrics.jsonl"), &lines)?;
-        for (part, extension) in PARTS.into_iter().zip(["png", "safetensors"]) {
+        for part in PARTS {
             let folder = self.path.join(part);
-            let later = numbered(&folder, extension)?.into_iter().rev();
+            let later = numbered(&folder)?.into_iter().rev();
             for (_, path) in later.take_while(|(at, _)| *at > images) {
                 let name = path.file_name().expect("it is numbered");
                 fs::rename(&path, away.join(part).join(name)).map_err(|e| at(&path, &e))?;
@@ -126,17 +126,19 @@ pub(crate) fn last_checkpoint(run: &Path) -> Result<Option<PathBuf>, Failure> {
 
 /// The checkpoints of a run, oldest first, with the images shown by then.
 pub(crate) fn checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
-    numbered(&run.join("checkpoints"), "safetensors")
+    let mut all = numbered(&run.join("checkpoints"))?;
+    all.retain(|(_, path)| path.extension().is_some_and(|e| e == "safetensors"));
+    Ok(all)
 }
 
 /// Files named after a number of images, by that number.
-fn numbered(folder: &Path, extension: &str) -> Result<Vec<(u64, PathBuf)>, Failure> {
+fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| at(folder, &e))? {
         let path = entry.map_err(|e| at(folder, &e))?.path();
         let images = path.file_stem().and_then(|stem| stem.to_str()).filter(|s| s.len() == 12);
         let images = images.and_then(|stem| stem.parse().ok());
-        if let Some(images) = images.filter(|_| path.extension().is_some_and(|e| e == extension)) {
+        if let Some(images) = images {
             found.push((images, path));
         }
     }
