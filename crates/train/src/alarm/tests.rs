@@ -87,7 +87,7 @@ fn g_collapses_where_it_falls_below_the_data_and_its_own_past() {
     let (at, raised) = &told[0];
     assert_eq!((*at, raised.alarm, raised.since), (35, Alarm::GCollapses, 20 * IMAGES));
     let told = raised.to_string();
-    assert!(told.contains("G is 9.9 % as diverse as the data, below 20 %"), "{told}");
+    assert!(told.contains("G is 10.0 % as diverse as the data, below 20 %"), "{told}");
 }
 
 /// G begins as all but one picture and takes 17,000 iterations to be a fifth as diverse as the data.
