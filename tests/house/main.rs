@@ -12,6 +12,8 @@ mod gaussian;
 mod gradients;
 /// Runs that are ended at any moment, and go on.
 mod interrupted;
+/// What the objectives beside those of 2014 are worth.
+mod objectives;
 /// Printed programs, as snapshots.
 mod printed;
 /// Random programs: the memory plan, and fusion.
@@ -20,6 +22,8 @@ mod programs;
 mod pytorch;
 /// A run that stopped and went on is the run that did not stop.
 mod resume;
+/// When the players move.
+mod schedules;
 /// Whole steps: slopes of the losses, and what is not computed.
 mod steps;
 /// What the 2014 paper proves.

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
 use train::{
-    Alarm, Checkpoint, Data, Experiment, Observer, Outcome, Probe, Progress, Raised, Refusal,
-    Report,
+    Alarm, Checkpoint, Data, Experiment, Objective, Observer, Outcome, Probe, Progress, Raised,
+    Refusal, Report,
 };
 
 /// A line of `metrics.jsonl`: means over the steps since the line before.
@@ -25,9 +25,9 @@ struct Line {
     images: u64,
     loss_d: f64,
     loss_g: f64,
-    /// V(D, G), equation 1.
+    /// V(D, G).
     value: f64,
-    /// V at the equilibrium: −log 4.
+    /// V at the equilibrium.
     optimum: Option<f64>,
     d_real: f64,
     d_fake: f64,
@@ -60,7 +60,7 @@ pub(crate) struct Observed {
     signals: Signals,
     /// Mean and standard deviation of one-dimensional data, which are drawn as figure 1.
     gaussian: Option<[f64; 2]>,
-    probabilities: bool,
+    objective: Objective,
 }
 
 impl Observed {
@@ -86,8 +86,8 @@ impl Observed {
         };
         let bar = Bar::new(spec.images.0, images);
         let name = run.path().display().to_string();
-        let probabilities = spec.objective.optimum().is_some();
-        Ok(Self { name, run, journal, lines, bar, signals, gaussian, probabilities })
+        let objective = spec.objective;
+        Ok(Self { name, run, journal, lines, bar, signals, gaussian, objective })
     }
 
     /// Ends the bar and says what became of the run.
@@ -123,20 +123,24 @@ impl Observed {
             rules,
             log: false,
         };
-        let optimum = self.lines.last().and_then(|line| line.optimum);
-        let log4 = optimum.map(|v| (v, "−log 4".to_string())).into_iter().collect();
-        let (judged, half) = match self.probabilities {
-            true => ("probability", vec![(0.5, "1/2".to_string())]),
-            false => ("score", vec![]),
+        let game = self.objective;
+        let rule = |at: Option<f64>, name: Option<&str>| -> Vec<(f64, String)> {
+            at.zip(name).map(|(at, name)| (at, name.to_string())).into_iter().collect()
         };
+        let judged = if game.is_logistic() { "probability" } else { "score" };
         let panels = [
             panel(
                 "Losses",
-                "nats",
+                game.unit(),
                 vec![series("D", 0, |line| line.loss_d), series("G", 1, |line| line.loss_g)],
                 vec![],
             ),
-            panel("Value V(D, G)", "nats", vec![series("V", 2, |line| line.value)], log4),
+            panel(
+                "Value V(D, G)",
+                game.unit(),
+                vec![series("V", 2, |line| line.value)],
+                rule(game.optimum(), game.optimum_in_words()),
+            ),
             panel(
                 "What D says",
                 judged,
@@ -144,7 +148,7 @@ impl Observed {
                     series("D(x)", 0, |line| line.d_real),
                     series("D(G(z))", 1, |line| line.d_fake),
                 ],
-                half,
+                rule(game.indifference(), Some("1/2")),
             ),
         ];
         Ok(curves(&path, &self.name, &panels)?)

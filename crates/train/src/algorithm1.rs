@@ -2,7 +2,9 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::game::Game;
-use crate::{Checkpoint, Experiment, Observer, Progress, Raised, Recorded, Refusal, Source};
+use crate::{
+    Checkpoint, Experiment, Observer, Progress, Raised, Recorded, Refusal, Schedule, Source,
+};
 use std::path::PathBuf;
 use tape::{Device, DeviceError, Options};
 
@@ -105,13 +107,23 @@ pub fn train(
     let _run = tracing::info_span!("run", rank = job.rank).entered();
     device.load(&recorded.tape, &job.options)?;
     let mut game = Game::begin(job, device, data, run, resume)?;
+    let [first, last] = match spec.schedule {
+        Schedule::AlternateBatches => [steps.generator, None],
+        _ => [None, steps.generator],
+    };
     while game.progress.images < spec.images.0 {
         let before = game.progress;
+        if let Some(generator) = first {
+            // The 2015 code: G opens the cycle, and uses up a batch of real samples that D never sees.
+            game.draw()?;
+            game.step_generator(generator)?;
+        }
         for _ in 0..spec.k {
             // "for k steps do": x ~ p_data, z ~ p_z, D ascends its stochastic gradient.
+            game.draw()?;
             game.step_discriminator(steps.discriminator)?;
         }
-        if let Some(generator) = steps.generator {
+        if let Some(generator) = last {
             // z ~ p_z, G descends its stochastic gradient.
             game.step_generator(generator)?;
         }

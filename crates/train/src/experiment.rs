@@ -18,13 +18,14 @@ pub struct Experiment {
     /// In which order they do it.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Steps of D for each step of G: Algorithm 1's k.
+    /// Steps of D for each step of G: Algorithm 1's k. 1 where one program moves both players.
     #[serde(default = "one")]
     pub k: u64,
     /// Samples of a step, of the world; each rank takes batch / world.
     #[serde(default = "batch")]
     pub batch: usize,
-    /// Length of the run, in real images shown to D.
+    /// Length of the run, in real images drawn: those of D's steps, and with
+    /// [`Schedule::AlternateBatches`] those of G's as well. All other counts of images are of these.
     pub images: Count,
     /// How parameters follow their gradients.
     #[serde(default)]
@@ -99,6 +100,13 @@ pub enum Schedule {
     /// The PyTorch example: one batch of fakes serves D's step, and then G's through the D that has
     /// just moved.
     SharedFakes,
+    /// The 2014 code: both move at once, G by the slope of the D that has not moved yet, with the same
+    /// real samples, fakes and dropout. (That code halves D's loss: halve D's rate for it.)
+    Simultaneous,
+    /// The 2015 code: of k + 1 batches of real samples the first goes to G and the others to D, so that
+    /// in an epoch each image is seen by one of them. G has no use for its batch but in a game of
+    /// pairs; the batch is drawn all the same, and counted.
+    AlternateBatches,
 }
 
 /// An optimiser for each player.
@@ -135,7 +143,7 @@ pub enum Precision {
     F64,
 }
 
-/// How often something is told or kept, in real images shown.
+/// How often something is told or kept, in real images drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Every {
@@ -154,9 +162,10 @@ impl Default for Every {
 }
 
 impl Experiment {
-    /// Real images that one iteration shows to D.
+    /// Real images that one iteration draws.
     pub fn images_per_iteration(&self) -> u64 {
-        self.k * self.batch as u64
+        let of_g = u64::from(self.schedule == Schedule::AlternateBatches);
+        (self.k + of_g) * self.batch as u64
     }
 }
 

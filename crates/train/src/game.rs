@@ -22,6 +22,8 @@ pub(crate) struct Game<'a> {
     pub progress: Progress,
     /// One batch of real samples.
     real: Vec<u8>,
+    /// How many images the next step adds to those of the run: a batch, if one was drawn for it.
+    drawn: u64,
     scalars: Vec<String>,
     history: History,
     /// When the last report was made: images, time, time spent waiting for data.
@@ -60,6 +62,7 @@ impl<'a> Game<'a> {
             run,
             progress: Progress::default(),
             real: vec![0; input.shape.len() * input.dtype.bytes(4)],
+            drawn: 0,
             scalars: tape.scalars(),
             history: History::default(),
             since,
@@ -134,14 +137,19 @@ impl<'a> Game<'a> {
         Ok(())
     }
 
-    /// Draws a batch and runs D's step, or the step of both.
-    pub fn step_discriminator(&mut self, program: Program) -> Result<(), TrainError> {
+    /// Draws a batch of real samples for the next step.
+    pub fn draw(&mut self) -> Result<(), TrainError> {
         let position = self.data.position();
         let drawn = self.data.next(&mut self.real);
         drawn.map_err(|error| TrainError::Source { position, error })?;
         self.device.write(self.job.recorded.real, &self.real)?;
+        self.drawn = self.job.spec.batch as u64;
+        Ok(())
+    }
+
+    /// Runs D's step, or the step of both.
+    pub fn step_discriminator(&mut self, program: Program) -> Result<(), TrainError> {
         self.step(program, true)?;
-        self.progress.images += self.job.spec.batch as u64;
         self.progress.discriminator += 1;
         if self.job.recorded.steps.generator.is_none() {
             self.progress.generator += 1;
@@ -149,9 +157,9 @@ impl<'a> Game<'a> {
         Ok(())
     }
 
-    /// Runs G's step.
+    /// Runs G's step. In a game of pairs it reads the last batch of real samples.
     pub fn step_generator(&mut self, program: Program) -> Result<(), TrainError> {
-        self.step(program, false)?;
+        self.step(program, self.job.spec.objective.is_of_pairs())?;
         self.progress.generator += 1;
         Ok(())
     }
@@ -162,6 +170,7 @@ impl<'a> Game<'a> {
         self.device.run(program, &clock)?;
         let real = reads_real.then_some(&self.real[..]);
         self.history.keep(program, clock, real, self.progress);
+        self.progress.images += std::mem::take(&mut self.drawn);
         Ok(())
     }
 
@@ -210,7 +219,9 @@ impl<'a> Game<'a> {
             let what = format!("a step before the last {LOOK_EVERY} was not finite (flag {flag})");
             return Err(TrainError::NotFinite { at: self.progress, what, last });
         };
-        // The flag holds back every update, so the state is still that of the step: again, slowly.
+        // The flag holds back every update, so the state is still that of the step: again, slowly. Only
+        // with shared fakes D may have moved before G's half was not finite. That half is repeated as
+        // it was; D's half comes first, and is asked about the D that has moved.
         if let Some(real) = &entry.real {
             self.device.write(self.job.recorded.real, real)?;
         }

@@ -36,7 +36,7 @@ pub use count::Count;
 pub use experiment::{
     Data, Every, Experiment, Optimizers, Precision, SamplingStatistics, Schedule, Split,
 };
-pub use objective::{Objective, Wasserstein};
+pub use objective::{Objective, Relativistic, Wasserstein};
 pub use observer::{Observer, Refusal, Report};
 pub use optimizer::{Adam, Momentum, Optimizer, Ramp, Sgd};
 pub use probe::{Probe, Weights};

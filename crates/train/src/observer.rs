@@ -11,17 +11,17 @@ pub type Refusal = Box<dyn std::error::Error + Send + Sync>;
 pub struct Report {
     /// Iterations so far.
     pub step: u64,
-    /// Real images shown so far.
+    /// Real images drawn so far.
     pub images: u64,
     /// D's loss.
     pub loss_d: f64,
     /// G's loss.
     pub loss_g: f64,
-    /// Equation 1, E log D(x) + E log(1 − D(G(z))), or the estimate of the Wasserstein distance.
+    /// V(D, G) of the objective: what D ascends, penalties left out. Equation 1 in the games of 2014.
     pub value: f64,
-    /// `value` where G has won: −log 4, or nothing for the Wasserstein game.
+    /// `value` where G has won, [`crate::Objective::optimum`].
     pub optimum: Option<f64>,
-    /// Mean of D(x): a probability, or a critic's score.
+    /// Mean of D(x): a probability, or a score.
     pub d_real: f64,
     /// Mean of D(G(z)).
     pub d_fake: f64,

@@ -100,7 +100,11 @@ impl Optimizer {
     pub(crate) fn descend(&self, t: &Tape, network: Network, loss: T, report: T) {
         let gradient = t.flat_gradient(network, loss);
         t.commit(&[gradient, report]);
+        self.update(t, network, gradient);
+    }
 
+    /// The update alone, of a step that was committed.
+    pub(crate) fn update(&self, t: &Tape, network: Network, gradient: T) {
         let player = t.network_name(network);
         let scalar = |name: &str| t.scalar(&format!("{player}.{name}"));
         let p = t.flat(network);
@@ -242,3 +246,6 @@ impl<'de> Deserialize<'de> for Momentum {
         deserializer.deserialize_any(Written)
     }
 }
+
+#[cfg(test)]
+mod tests;
