@@ -10,7 +10,7 @@ use tests::duel::{Place, pixels};
 
 const DUEL: &str = env!("CARGO_BIN_EXE_duel-under-test");
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "step",
     "images",
     "loss_d",
@@ -19,6 +19,8 @@ const KEYS: [&str; 10] = [
     "optimum",
     "d_real",
     "d_fake",
+    "logit_fake",
+    "diversity",
     "images_per_second",
     "data_wait",
 ];

@@ -2,6 +2,8 @@
 
 /// Variants and seeds, in order, interrupted and compared.
 mod ablations;
+/// Games that fail are noticed, and healthy ones are left alone.
+mod alarms;
 /// What cannot be trained is refused in one message, and nothing is lost.
 mod bad_input;
 /// What each command prints and leaves.

@@ -1,6 +1,6 @@
 //! `Experiment`: the one typed form of an experiment, with its defaults.
 
-use crate::{Count, Objective, Optimizer};
+use crate::{Count, Objective, OnAlarm, Optimizer};
 use model::Model;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub struct Experiment {
     /// How often something is told or kept.
     #[serde(default)]
     pub every: Every,
+    /// What an alarm makes the run do.
+    #[serde(default)]
+    pub on_alarm: OnAlarm,
 }
 
 /// Where real samples come from.

@@ -36,7 +36,7 @@ fn keys_that_do_not_exist() {
         &place,
         "zebra=8",
         "unknown key `zebra`; allowed: `batch`, `data`, `ema`, `every`, `images`, `k`, `model`, \
-         `objective`, `optimizer`, `precision`, `sampling_statistics`, `schedule`, `seed`",
+         `objective`, `on_alarm`, `optimizer`, `precision`, `sampling_statistics`, `schedule`, `seed`",
     );
     set(
         &place,
