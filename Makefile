@@ -2,6 +2,7 @@
 
 EXP      ?= dcgan_fashion
 ARGS     ?=
+SMOKE    ?=
 VENV     ?= target/peer
 DUEL     := target/release/duel
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
@@ -12,18 +13,19 @@ export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirt
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  EXP=name      which experiment, e.g. EXP=gan_gaussian; those there are:"
-	@ls experiments/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
-	@echo "  ARGS='...'    more for duel train, e.g. ARGS='--set seed=1 --out runs/mine'"
+	@ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
+	@echo "  SMOKE=1       of ablations/*: the size that ends in minutes"
+	@echo "  ARGS='...'    more for duel train or duel ablate, e.g. ARGS='--set seed=1 --out runs/mine'"
 
 build: ## the binary, target/release/duel
 	cargo build --release --locked --package runner
 
-experiment: build ## one experiment from nothing: build, fetch, shards, train, pictures
+experiment: build ## one experiment or ablation from nothing: build, fetch, shards, train, pictures
 	@test -f experiments/$(EXP).yaml || { \
 	  echo "error: no experiment experiments/$(EXP).yaml; there are:" >&2; \
-	  ls experiments/*.yaml | sed 's|experiments/|  |; s|\.yaml$$||' >&2; exit 2; }
+	  ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|  |; s|\.yaml$$||' >&2; exit 2; }
 	$(DUEL) data prepare experiments/$(EXP).yaml
-	$(DUEL) train experiments/$(EXP).yaml $(ARGS)
+	$(DUEL) $(if $(filter ablations/%,$(EXP)),ablate,train) $(if $(SMOKE),--smoke) experiments/$(EXP).yaml $(ARGS)
 
 runs: build ## the runs that are here: state, progress, last figures
 	@$(DUEL) runs

@@ -240,7 +240,7 @@ fn data_is_imported_inspected_and_verified() {
 fn help_goes_to_stdout() {
     let place = Place::new(DUEL);
     let out = place.duel("--help").fine();
-    for command in ["train", "resume", "sample", "show", "data"] {
+    for command in ["train", "resume", "sample", "report", "show", "data"] {
         assert!(out.contains(command), "{out}");
     }
     assert!(place.duel("--version").fine().starts_with("duel "));

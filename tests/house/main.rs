@@ -1,5 +1,7 @@
 //! The tests of the house: one binary, one module for each thing that is proved.
 
+/// Variants and seeds, in order, interrupted and compared.
+mod ablations;
 /// What cannot be trained is refused in one message, and nothing is lost.
 mod bad_input;
 /// What each command prints and leaves.
@@ -20,12 +22,16 @@ mod printed;
 mod programs;
 /// A step's numbers are PyTorch's.
 mod pytorch;
+/// Pages of runs and ablations.
+mod report;
 /// A run that stopped and went on is the run that did not stop.
 mod resume;
 /// When the players move.
 mod schedules;
 /// Whole steps: slopes of the losses, and what is not computed.
 mod steps;
+/// Events of a run, read by TensorBoard.
+mod tensorboard;
 /// What the 2014 paper proves.
 mod theory;
 /// The same bytes for every number of threads.

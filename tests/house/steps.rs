@@ -173,12 +173,11 @@ fn the_gradient_penalties_of_both_models() {
         both(dcgan(4, "none"), objective.clone(), SECOND);
         both(dcgan(5, "none"), objective.clone(), SECOND);
         both(goodfellow(), objective.clone(), SECOND);
+        both_by("simultaneous", goodfellow(), objective.clone(), SECOND);
         let pooled = json!({
-            "norm_d": "none", "down": "max_pool", "up": "nearest", "hidden_fc": 6,
-            "activation_d": "maxout",
+            "norm_d": "none", "down": "max_pool", "up": "nearest", "hidden_fc": 6, "activation_d": "maxout",
         });
-        both(without(pooled), objective.clone(), SECOND);
-        both_by("simultaneous", goodfellow(), objective, SECOND);
+        both(without(pooled), objective, SECOND);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The binary duel: YAML, command line, run directories, progress, pictures.
 
+mod ablation;
 pub mod aside;
 mod cli;
 mod command;
@@ -15,6 +16,7 @@ pub mod npy;
 mod observe;
 pub mod picture;
 pub mod progress;
+mod report;
 pub mod resolve;
 mod run_dir;
 mod runs;
@@ -23,6 +25,7 @@ mod session;
 mod signals;
 mod source;
 mod state;
+mod tensorboard;
 pub mod yaml;
 
 pub use cli::duel;

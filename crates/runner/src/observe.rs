@@ -10,6 +10,7 @@ use crate::picture::save;
 use crate::progress::{Figures, Progress as Bar};
 use crate::run_dir::{RunDir, at, last_checkpoint};
 use crate::signals::Signals;
+use crate::tensorboard::Events;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub(crate) struct Observed {
     name: String,
     run: RunDir,
     journal: Journal,
+    events: Events,
     lines: Vec<Line>,
     bar: Bar,
     signals: Signals,
@@ -70,8 +72,9 @@ impl Observed {
         };
         let bar = Bar::new(spec.images.0, images);
         let name = run.path().display().to_string();
+        let events = Events::open(run.path(), images)?;
         let objective = spec.objective;
-        Ok(Self { name, run, journal, lines, bar, signals, gaussian, objective })
+        Ok(Self { name, run, journal, events, lines, bar, signals, gaussian, objective })
     }
 
     /// Ends the bar and says what became of the run.
@@ -156,6 +159,7 @@ impl Observer for Observed {
             data_wait,
         };
         self.journal.append(&line)?;
+        self.events.report(&line)?;
         self.lines.push(line);
         let figures = Figures { images, images_per_second, data_wait, d_real, d_fake, value };
         self.bar.update(&figures);
@@ -164,6 +168,7 @@ impl Observer for Observed {
 
     fn samples(&mut self, at_step: &Progress, probe: &mut Probe<'_>) -> Result<(), Refusal> {
         let images = at_step.images;
+        let path = self.run.path().join(format!("samples/{images:012}.png"));
         if let Some(law) = self.gaussian {
             figure1::draw(&self.run, images, law, probe)?;
         } else {
@@ -173,9 +178,9 @@ impl Observer for Observed {
             let pixels = to_bytes(&probe.generate(weights, &z)?, probe.range());
             let columns = (rows as f64).sqrt().ceil() as usize;
             let picture = grid(&pixels, rows, h, w, c, columns, scale_for(h, w));
-            let path = self.run.path().join(format!("samples/{images:012}.png"));
             save(&picture, &path)?;
         }
+        self.events.samples(images, &fs::read(&path).map_err(|e| at(&path, &e))?)?;
         self.draw_curves()
     }
 

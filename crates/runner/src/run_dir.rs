@@ -132,18 +132,36 @@ pub(crate) fn is_locked(run: &Path) -> Result<bool, Failure> {
 
 /// The newest checkpoint of a run.
 pub(crate) fn last_checkpoint(run: &Path) -> Result<Option<PathBuf>, Failure> {
-    let folder = run.join("checkpoints");
-    let entries = fs::read_dir(&folder).map_err(|e| at(&folder, &e))?;
+    Ok(checkpoints(run)?.pop().map(|(_, path)| path))
+}
+
+/// The checkpoints of a run, oldest first, with the images shown by then.
+pub(crate) fn checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
+    let mut all = numbered(&run.join("checkpoints"))?;
+    all.retain(|(_, path)| path.extension().is_some_and(|e| e == "safetensors"));
+    Ok(all)
+}
+
+/// Files named after a number of images, by that number.
+fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|e| at(&folder, &e))?.path();
-        let numbered = path.file_stem().is_some_and(|s| s.len() == 12);
-        if numbered && path.extension().is_some_and(|e| e == "safetensors") {
-            found.push(path);
+    for entry in fs::read_dir(folder).map_err(|e| at(folder, &e))? {
+        let path = entry.map_err(|e| at(folder, &e))?.path();
+        let images = path.file_stem().and_then(|stem| stem.to_str()).filter(|s| s.len() == 12);
+        let images = images.and_then(|stem| stem.parse().ok());
+        if let Some(images) = images {
+            found.push((images, path));
         }
     }
     found.sort();
-    Ok(found.pop())
+    Ok(found)
+}
+
+/// The pictures of samples that a run has drawn, oldest first, with the images shown by then.
+pub(crate) fn pictures(run: &Path) -> Result<Vec<(u64, PathBuf)>, Failure> {
+    let mut all = numbered(&run.join("samples"))?;
+    all.retain(|(_, path)| path.extension().is_some_and(|e| e == "png"));
+    Ok(all)
 }
 
 /// An error of the file system, with the path that it is about.

@@ -15,7 +15,9 @@ pub(crate) fn run(globals: &Globals, path: &Path) -> Result<Ended, Failure> {
     let checkpoint = match last_checkpoint(path)? {
         Some(file) => Some(Checkpoint::read(&file)?),
         None => {
-            eprintln!("{}: no checkpoint yet, so it starts anew", path.display());
+            if path.join("metrics.jsonl").exists() {
+                eprintln!("{}: no checkpoint yet, so it starts anew", path.display());
+            }
             None
         }
     };
