@@ -30,7 +30,6 @@ pub(crate) fn ablation_page(folder: &Path) -> Result<PathBuf, Failure> {
         header {
             (heading(&names))
             p.state {
-                b { (table.name) } " "
                 (table.rows.len()) " variants, " (runs) " runs"
                 @if failed > 0 { ", " b.bad { (failed) " failed" } }
             }
@@ -39,7 +38,7 @@ pub(crate) fn ablation_page(folder: &Path) -> Result<PathBuf, Failure> {
         @if failed > 0 { (section("failures", "Failures", &failures(&table))) }
         (section("curves", "Training", &curves(&table)?))
         (section("last-samples", "Samples at the end", &samples(folder, &table)?))
-        (section("yaml", "What was asked", &asked(folder)?))
+        (section("asked", "What was asked", &asked(folder)?))
     };
     page::write(folder, &names.join("/"), &body)
 }
