@@ -5,8 +5,10 @@ ARGS     ?=
 SMOKE    ?=
 VENV     ?= target/peer
 DUEL     := target/release/duel
+# Each run's machine.json says from which commit the binary was built; empty outside a checkout.
+export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment test bench check clean build
+.PHONY: help experiment runs doctor schema test bench check clean build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,15 @@ experiment: build ## one experiment or ablation from nothing: build, fetch, shar
 	  ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|  |; s|\.yaml$$||' >&2; exit 2; }
 	$(DUEL) data prepare experiments/$(EXP).yaml
 	$(DUEL) $(if $(filter ablations/%,$(EXP)),ablate,train) $(if $(SMOKE),--smoke) experiments/$(EXP).yaml $(ARGS)
+
+runs: build ## the runs that are here: state, progress, last figures
+	@$(DUEL) runs
+
+doctor: build ## what this machine offers, and what it lacks
+	@$(DUEL) doctor
+
+schema: build ## target/experiment.schema.json, for editors
+	@$(DUEL) schema > target/experiment.schema.json && echo target/experiment.schema.json
 
 test: ## all tests
 	cargo test --locked --workspace

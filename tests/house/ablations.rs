@@ -65,7 +65,7 @@ fn variants_by_seeds_in_order_and_only_once() {
     let finished: Vec<String> = expected.iter().map(|run| format!("{run}: finished")).collect();
     assert_eq!(told(&said.err), finished);
     assert!(said.err.contains("[1/9] zeta seed 3: 960 images"), "{}", said.err);
-    assert!(said.err.contains("; 8 runs to go, "), "{}", said.err);
+    assert!(said.err.contains("; 8 to go, "), "{}", said.err);
     let resolved = place.text("runs/three/alpha/seed1/resolved.yaml");
     for part in ["batch: 32\n", "images: 960\n", "seed: 1\n"] {
         assert!(resolved.contains(part), "{resolved}");
@@ -239,13 +239,30 @@ fn reach(place: &Place, run: &str, lines: usize, child: &mut Child) {
     }
 }
 
+fn signal(name: &str, process: u32) {
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {process}")).status();
+    assert!(sent.expect("a shell").success());
+}
+
+/// The processes of its runs, where the system lists them.
+fn children(parent: &Child) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{0}/task/{0}/children", parent.id()));
+    let list = list.unwrap_or_default();
+    list.split_whitespace().map(|id| id.parse().expect("a number")).collect()
+}
+
 #[test]
 fn killed_three_times_it_ends_with_the_same_table() {
     let place = longer();
-    for (run, lines) in [("first/seed0", 5), ("second/seed0", 20), ("first/seed1", 1)] {
+    for (run, lines, also_run) in
+        [("first/seed0", 5, true), ("second/seed0", 20, false), ("first/seed1", 1, true)]
+    {
         let mut child = start(&place, "ablate longer.yaml --out killed");
         reach(&place, &format!("killed/{run}"), lines, &mut child);
+        // The run goes with it, or is left alone and must end by itself.
+        let runs = if also_run { children(&child) } else { Vec::new() };
         child.kill().expect("our child");
+        runs.into_iter().for_each(|run| signal("KILL", run));
         let said = Said::of(child.wait_with_output().expect("our child"));
         assert_eq!(said.code, None, "it was over before: {}", said.err);
     }
@@ -255,17 +272,14 @@ fn killed_three_times_it_ends_with_the_same_table() {
     equals(&place, "killed", "whole");
 }
 
-fn signal(name: &str, process: u32) {
-    let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {process}")).status();
-    assert!(sent.expect("a shell").success());
-}
-
 #[test]
 fn sigterm_stops_it_and_it_goes_on() {
     let place = longer();
     for (jobs, run) in [(1, "second/seed0"), (2, "first/seed1")] {
         let mut child = start(&place, &format!("ablate longer.yaml --out stopped --jobs {jobs}"));
         reach(&place, &format!("stopped/{run}"), 3, &mut child);
+        let other = place.duel("ablate longer.yaml --out stopped").refused();
+        assert!(other.starts_with("stopped: another `duel ablate` is at work here; "), "{other}");
         signal("TERM", child.id());
         let said = Said::of(child.wait_with_output().expect("our child"));
         assert_eq!(said.code, Some(75), "{}", said.err);
@@ -286,9 +300,9 @@ fn a_run_that_is_killed_leaves_the_others_alone() {
     let place = longer();
     let mut child = start(&place, "ablate longer.yaml --out shot");
     reach(&place, "shot/second/seed0", 3, &mut child);
-    let list = format!("/proc/{0}/task/{0}/children", child.id());
-    let run = fs::read_to_string(&list).expect("children are listed");
-    signal("KILL", run.trim().parse().expect("one child"));
+    let runs = children(&child);
+    assert_eq!(runs.len(), 1);
+    signal("KILL", runs[0]);
     let said = Said::of(child.wait_with_output().expect("our child"));
     assert_eq!(said.code, Some(1), "{}", said.err);
     assert_eq!(
@@ -319,7 +333,7 @@ fn a_dry_run_tells_the_cost_and_makes_nothing() {
     let smoke = place.duel("ablate smoke.yaml --dry-run --smoke --only zeta").fine();
     assert!(smoke.starts_with("smoke_smoke: seeds 7\n"), "{smoke}");
     assert!(smoke.contains("  96 images in 3 iterations of 32; "), "{smoke}");
-    assert!(smoke.contains("in all: 1 runs, 96 images, "), "{smoke}");
+    assert!(smoke.contains("in all: 1 run, 96 images, "), "{smoke}");
     // Two steps of D and one of G, as `duel show` counts them.
     let flops = |text: &str, before: &str, after: &str| -> f64 {
         let text = text.split_once(before).expect(before).1.split_once(after).expect(after).0;
@@ -339,7 +353,7 @@ fn a_dry_run_tells_the_cost_and_makes_nothing() {
     place.duel("ablate smoke.yaml --smoke").fine();
     assert!(place.path("runs/smoke_smoke/slow/seed7/resolved.yaml").exists());
     let hours = place.duel("ablate smoke.yaml --smoke --dry-run").fine();
-    assert!(hours.ends_with("at the speed of 3 finished runs\n"), "{hours}");
+    assert!(hours.ends_with("at the speed of 3 runs that are finished\n"), "{hours}");
 }
 
 /// A kill can come before a run has said what it is.

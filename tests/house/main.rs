@@ -2,16 +2,22 @@
 
 /// Variants and seeds, in order, interrupted and compared.
 mod ablations;
+/// Games that fail are noticed, and healthy ones are left alone.
+mod alarms;
 /// What cannot be trained is refused in one message, and nothing is lost.
 mod bad_input;
 /// What each command prints and leaves.
 mod commands;
+/// What people see before and after a run.
+mod desk;
 /// The one-dimensional demonstration ends where the theory says.
 mod gaussian;
 /// Recorded gradients agree with differences, first and second order.
 mod gradients;
 /// Runs that are ended at any moment, and go on.
 mod interrupted;
+/// What the objectives beside those of 2014 are worth.
+mod objectives;
 /// Printed programs, as snapshots.
 mod printed;
 /// Random programs: the memory plan, and fusion.
@@ -22,6 +28,8 @@ mod pytorch;
 mod report;
 /// A run that stopped and went on is the run that did not stop.
 mod resume;
+/// When the players move.
+mod schedules;
 /// Whole steps: slopes of the losses, and what is not computed.
 mod steps;
 /// Events of a run, read by TensorBoard.

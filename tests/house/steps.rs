@@ -66,7 +66,7 @@ fn numbers(len: usize, seed: u64, std: f64) -> Vec<f64> {
 /// A player's loss with these parameters.
 fn loss(stage: &mut Stage, player: &str, parameters: &[f64]) -> f64 {
     let (program, width) = match player {
-        "discriminator" => (stage.recorded.steps.discriminator, 4),
+        "discriminator" => (stage.recorded.steps.discriminator, 5),
         _ => (stage.generator_step(), 1),
     };
     let report = format!("report.{player}");

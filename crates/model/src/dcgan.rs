@@ -8,6 +8,7 @@ pub(crate) use discriminator::Discriminator;
 pub(crate) use generator::Generator;
 
 use crate::{Noise, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::Window;
 
@@ -16,7 +17,7 @@ use tape::Window;
 ///
 /// Hidden layers are normalised; one that is not has a bias per channel, in place of the shift of its
 /// norm. G's output and D's logit are products alone, as is D's input layer but for its activation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dcgan {
     /// Side of the images: a power of two from 16 to 256.
@@ -65,7 +66,7 @@ pub struct Dcgan {
 }
 
 /// How a layer of D halves the side of its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Down {
     /// A convolution of stride 2.
@@ -76,7 +77,7 @@ pub enum Down {
 }
 
 /// How a layer of G doubles the side of its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Up {
     /// A transposed convolution of stride 2, which the paper calls fractionally-strided.
@@ -86,7 +87,7 @@ pub enum Up {
 }
 
 /// How the layers of a network are normalised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
     /// Batch norm.
@@ -96,7 +97,7 @@ pub enum NormKind {
 }
 
 /// Activation of G's hidden layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationG {
     /// Rectified linear, as in the paper.
@@ -108,7 +109,7 @@ pub enum ActivationG {
 }
 
 /// Activation of D's layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationD {
     /// Leaky rectified linear, of the model's slope, as in the paper.
@@ -118,7 +119,7 @@ pub enum ActivationD {
 }
 
 /// What brings G's output into the range of pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Squash {
     /// Hyperbolic tangent: pixels in [−1, 1].

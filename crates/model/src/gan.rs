@@ -2,11 +2,12 @@
 
 use crate::dcgan::{Discriminator, Generator};
 use crate::{Dcgan, Goodfellow, NormKind, Output, Problem, Squash, goodfellow};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::{Dtype, Law, Network, Statistics, T, Tape};
 
 /// Which networks play.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Model {
     /// Fully connected, Goodfellow et al. 2014.

@@ -2,7 +2,7 @@
 
 use crate::command::{self, Ended};
 use crate::signals::Signals;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -57,6 +57,20 @@ enum Command {
     Show {
         #[command(flatten)]
         experiment: Experiment,
+    },
+    /// List the runs below a folder: state, progress, last figures
+    Runs(Runs),
+    /// Say what this machine offers to Duel, and what it lacks
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON schema of a YAML, for editors
+    Schema {
+        /// Of which kind of file
+        #[arg(value_enum, default_value_t)]
+        of: Kind,
     },
     /// Fetch, import and look at data sets
     #[command(subcommand)]
@@ -123,6 +137,23 @@ pub(crate) struct Sample {
     /// Use the trained weights instead of their moving average
     #[arg(long)]
     pub no_ema: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Runs {
+    /// Where to look, with all folders below it. Default: runs
+    pub folder: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A kind of YAML file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// What is trained: experiments/*.yaml
+    #[default]
+    Experiment,
 }
 
 #[derive(Subcommand)]
@@ -210,6 +241,9 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         Command::Sample(sample) => command::sample::run(&globals, &sample),
         Command::Report { folders } => command::report::run(&globals, &folders),
         Command::Show { experiment } => command::show::run(&globals, &experiment),
+        Command::Runs(runs) => command::runs::run(&runs),
+        Command::Doctor { json } => command::doctor::run(&globals, json),
+        Command::Schema { of } => command::schema::run(of),
         Command::Data(data) => command::data::run(&globals, &data),
     };
     match ended {

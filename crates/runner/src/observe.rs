@@ -8,18 +8,19 @@ use crate::picture::curves::{PALETTE, Panel, Series, curves};
 use crate::picture::grid::{grid, scale_for};
 use crate::picture::save;
 use crate::progress::{Figures, Progress as Bar};
-use crate::run_dir::{RunDir, at, last_checkpoint};
+use crate::run_dir::{RunDir, at, checkpoints, last_checkpoint};
 use crate::signals::Signals;
 use crate::tensorboard::Events;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
 use train::{
-    Checkpoint, Data, Experiment, Objective, Observer, Outcome, Probe, Progress, Refusal, Report,
+    Alarm, Checkpoint, Data, Experiment, Objective, Observer, Outcome, Probe, Progress, Raised,
+    Refusal, Report,
 };
 
 /// A line of `metrics.jsonl`: means over the steps since the line before.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Line {
     step: u64,
     images: u64,
@@ -31,8 +32,23 @@ struct Line {
     optimum: Option<f64>,
     d_real: f64,
     d_fake: f64,
+    /// Mean of D's raw output on fakes.
+    logit_fake: f64,
+    /// Of G's samples for fixed noise, as a ratio to the data's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    diversity: Option<f64>,
+    /// Those in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    alarms: Vec<Alarm>,
+    /// How often an alarm has sent the run back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    rollbacks: u64,
     images_per_second: f64,
     data_wait: f64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Keeps a run directory.
@@ -145,7 +161,8 @@ impl Observed {
 impl Observer for Observed {
     fn report(&mut self, report: &Report) -> Result<(), Refusal> {
         let &Report { step, images, loss_d, loss_g, value, optimum, .. } = report;
-        let &Report { d_real, d_fake, images_per_second, data_wait, .. } = report;
+        let &Report { d_real, d_fake, logit_fake, diversity, rollbacks, .. } = report;
+        let &Report { images_per_second, data_wait, .. } = report;
         let line = Line {
             step,
             images,
@@ -155,13 +172,18 @@ impl Observer for Observed {
             optimum,
             d_real,
             d_fake,
+            logit_fake,
+            diversity,
+            alarms: report.alarms.clone(),
+            rollbacks,
             images_per_second,
             data_wait,
         };
         self.journal.append(&line)?;
         self.events.report(&line)?;
         self.lines.push(line);
-        let figures = Figures { images, images_per_second, data_wait, d_real, d_fake, value };
+        let figures =
+            Figures { images, images_per_second, data_wait, d_real, d_fake, value, diversity };
         self.bar.update(&figures);
         Ok(())
     }
@@ -188,6 +210,28 @@ impl Observer for Observed {
         // The log is durable before the checkpoint that counts its lines.
         self.journal.sync()?;
         Ok(checkpoint.write(&self.run.checkpoint(checkpoint.header.progress.images))?)
+    }
+
+    fn alarm(&mut self, raised: &Raised, answer: &str) {
+        self.bar.note(&format!("alarm: {raised}; {answer}"));
+    }
+
+    fn checkpoint_before(&mut self, images: u64) -> Result<Option<Checkpoint>, Refusal> {
+        let older = checkpoints(self.run.path())?.into_iter().rfind(|(at, _)| *at <= images);
+        Ok(older.map(|(_, path)| Checkpoint::read(&path)).transpose()?)
+    }
+
+    /// What is cut off lies in `abandoned-N` afterwards. In between, whoever resumes finds either the
+    /// newest checkpoint that is left, goes on to the same alarm and comes back here, or the one that
+    /// replaces the good one.
+    fn roll_back(&mut self, checkpoint: &Checkpoint) -> Result<(), Refusal> {
+        let to = &checkpoint.header;
+        self.journal.sync()?;
+        self.run.abandon(to.progress.rollbacks, to.progress.images)?;
+        checkpoint.write(&self.run.checkpoint(to.progress.images))?;
+        self.lines.truncate(to.lines as usize);
+        self.journal = Journal::open(&self.run.path().join("metrics.jsonl"), to.lines)?;
+        Ok(())
     }
 
     fn last_checkpoint(&self) -> Option<PathBuf> {

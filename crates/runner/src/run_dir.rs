@@ -92,6 +92,35 @@ impl RunDir {
         }
     }
 
+    /// Puts aside, in the folder `abandoned-N`, what the run has made since so many images were shown:
+    /// its log up to now, and its pictures and checkpoints, newest first, so that at any moment the
+    /// newest checkpoint that is left has all before it.
+    pub fn abandon(&self, rollback: u64, images: u64) -> Result<(), Failure> {
+        let away = self.path.join(format!("abandoned-{rollback}"));
+        for part in PARTS {
+            let part = away.join(part);
+            fs::create_dir_all(&part).map_err(|e| at(&part, &e))?;
+        }
+        // Of a process that was killed here.
+        aside::sweep(&away)?;
+        let log = self.path.join("metrics.jsonl");
+        let lines = fs::read(&log).map_err(|e| at(&log, &e))?;
+        aside::write(&away.join("metrics.jsonl"), &lines)?;
+        for part in PARTS {
+            let folder = self.path.join(part);
+            let later = numbered(&folder)?.into_iter().rev();
+            for (_, path) in later.take_while(|(at, _)| *at > images) {
+                let name = path.file_name().expect("it is numbered");
+                fs::rename(&path, away.join(part).join(name)).map_err(|e| at(&path, &e))?;
+            }
+            // Names are on the disk when their folders are.
+            for folder in [folder, away.join(part)] {
+                File::open(&folder).and_then(|f| f.sync_all()).map_err(|e| at(&folder, &e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the checkpoint at so many images lies.
     pub fn checkpoint(&self, images: u64) -> PathBuf {
         self.path.join("checkpoints").join(format!("{images:012}.safetensors"))

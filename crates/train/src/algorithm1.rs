@@ -2,7 +2,9 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::game::Game;
-use crate::{Checkpoint, Experiment, Observer, Progress, Recorded, Refusal, Schedule, Source};
+use crate::{
+    Checkpoint, Experiment, Observer, Progress, Raised, Recorded, Refusal, Schedule, Source,
+};
 use std::path::PathBuf;
 use tape::{Device, DeviceError, Options};
 
@@ -43,6 +45,16 @@ pub enum TrainError {
         /// The newest checkpoint.
         last: Option<PathBuf>,
     },
+    /// An alarm ended the run; its state was kept before.
+    #[error("alarm {raised}. {why}. {}, and the run can go on from it. {}", back(last), raised.alarm.advice())]
+    Alarm {
+        /// Which, and by what figures.
+        raised: Box<Raised>,
+        /// Why it ends the run.
+        why: String,
+        /// The newest checkpoint.
+        last: Option<PathBuf>,
+    },
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(#[from] DeviceError),
@@ -80,7 +92,8 @@ fn back(last: &Option<PathBuf>) -> String {
 /// Trains, from the start or from a checkpoint. `data` stands at the checkpoint's position already.
 ///
 /// # Errors
-/// A step that was not finite, with the first tensor that was not; data that does not fit; what the
+/// A step that was not finite, with the first tensor that was not; an alarm that the experiment says
+/// to stop at; data that does not fit; what the
 /// device, the source and the observer report.
 pub fn train(
     job: &Job<'_>,

@@ -1,11 +1,12 @@
 //! `Experiment`: the one typed form of an experiment, with its defaults.
 
-use crate::{Count, Objective, Optimizer};
+use crate::{Count, Objective, OnAlarm, Optimizer};
 use model::Model;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is trained, on what, how, and how long.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
     /// The networks.
@@ -45,10 +46,13 @@ pub struct Experiment {
     /// How often something is told or kept.
     #[serde(default)]
     pub every: Every,
+    /// What an alarm makes the run do.
+    #[serde(default)]
+    pub on_alarm: OnAlarm,
 }
 
 /// Where real samples come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Data {
     /// Numbers from a normal distribution, as in figure 1 of Goodfellow et al. 2014.
@@ -77,7 +81,7 @@ pub enum Data {
 }
 
 /// A part of a data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// To train on.
@@ -88,7 +92,7 @@ pub enum Split {
 }
 
 /// The order in which the players move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Goodfellow et al. 2014: k steps of D, then one of G, each with noise of its own.
@@ -107,7 +111,7 @@ pub enum Schedule {
 }
 
 /// An optimiser for each player.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Optimizers {
     /// G's.
@@ -117,7 +121,7 @@ pub struct Optimizers {
 }
 
 /// Statistics of G's batch norms where samples are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SamplingStatistics {
     /// Those of the batch of samples, as in the 2015 code.
@@ -128,7 +132,7 @@ pub enum SamplingStatistics {
 }
 
 /// Floating point type of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// What suits the device.
@@ -141,7 +145,7 @@ pub enum Precision {
 }
 
 /// How often something is told or kept, in real images drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Every {
     /// Means of losses and of D's answers.

@@ -135,6 +135,16 @@ impl Source for Counting {
         Ok(Some((0..size).map(|i| (i % 2) as f64 * 0.75).collect()))
     }
 
+    fn examples(&mut self, n: usize) -> Result<Vec<u8>, Refusal> {
+        let size: usize = self.sample.iter().product();
+        Ok((0..n * size).map(|i| (i / size % 251) as u8).collect())
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), Refusal> {
+        self.position = position;
+        Ok(())
+    }
+
     fn sample(&self) -> [usize; 3] {
         self.sample
     }
@@ -161,7 +171,7 @@ pub struct Diary {
 impl Observer for Diary {
     fn report(&mut self, report: &Report) -> Result<(), Refusal> {
         self.order.push('r');
-        self.reports.push(*report);
+        self.reports.push(report.clone());
         Ok(())
     }
 

@@ -14,17 +14,18 @@
 //!
 //! Least squares: the best D is p / (p + q), as in the original game, and V is then −½ ∫ pq / (p + q);
 //! a harmonic mean is at most the arithmetic one. Hinge: the best D is the sign of p − q, and V is then
-//! −2 ∫ min(p, q). Relativistic: a constant D has −log 2 for any G. It is the best one where p = q,
-//! since log σ(u) + log σ(−u) ≤ −2 log 2; elsewhere a step towards p − q is better.
+//! −2 ∫ min(p, q). Relativistic: the best D is log p / q plus any constant, and V is then −log 2 plus
+//! the Jensen–Shannon divergence between pairs drawn from p × q and from q × p.
 
 use model::{Gan, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::{T, Tape};
 
 mod penalty;
 
 /// The game.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
     /// Equation 1 of Goodfellow et al. 2014 as it stands.
@@ -45,7 +46,7 @@ pub enum Objective {
 }
 
 /// Settings of the Wasserstein game.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wasserstein {
     /// Weight λ of the gradient penalty; 0 records none.
@@ -59,7 +60,7 @@ impl Default for Wasserstein {
 }
 
 /// Settings of the relativistic game.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Relativistic {
     /// Weight γ of the gradient penalties, γ/2 (R1 + R2); 0 records none.
@@ -151,7 +152,7 @@ impl Objective {
         if self.is_logistic() { t.sigmoid(logits) } else { logits }
     }
 
-    /// `[loss, D(x), D(G(z)), V]` of D's step, means over the batch of the world.
+    /// `[loss, D(x), D(G(z)), V, logit of G(z)]` of D's step, means over the batch of the world.
     pub(crate) fn measure(&self, t: &Tape, loss: T, [d_real, d_fake]: [T; 2]) -> T {
         let mean = |logits| t.batch_mean(self.judgement(t, logits));
         let (of_real, of_fake) = (mean(d_real), mean(d_fake));
@@ -162,7 +163,7 @@ impl Objective {
             }
             _ => t.affine(loss, -1.0, 0.0),
         };
-        t.all_reduce(t.pack(&[loss, of_real, of_fake, value]))
+        t.all_reduce(t.pack(&[loss, of_real, of_fake, value, t.batch_mean(d_fake)]))
     }
 
     /// V where G has won: of the best D, where p_g = p_data.

@@ -18,6 +18,8 @@ pub struct Progress {
     pub generator: u64,
     /// The step of the last report: the window of the next one begins behind it.
     pub reported: u64,
+    /// How often an alarm has sent the run back; each time halves the learning rates.
+    pub rollbacks: u64,
 }
 
 impl Progress {

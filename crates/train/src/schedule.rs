@@ -1,11 +1,12 @@
 //! The programs of one iteration.
 
+use crate::recorded::Window;
 use crate::{Experiment, Schedule};
 use model::Gan;
 use tape::Statistics::{Batch, BatchAndUpdate};
 use tape::{Network, Program, T, Tape};
 
-/// The programs of one iteration, in the order in which they run.
+/// The programs of one iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steps {
     /// D's step, run k times; where the players share fakes, the step of both.
@@ -22,10 +23,8 @@ pub(crate) struct Table<'a> {
     pub real: T,
     /// A moving average of G's parameters.
     pub ema: Option<Network>,
-    /// Sums of `[loss, D(x), D(G(z)), V]` since the last report.
-    pub window_d: T,
-    /// Sum of G's loss since the last report, `[1]`.
-    pub window_g: T,
+    /// What sums the figures of steps.
+    pub windows: [Window; 2],
 }
 
 impl Table<'_> {
@@ -104,8 +103,8 @@ impl Table<'_> {
             optimizer.discriminator.update(t, gan.d, slope_of_d);
             optimizer.generator.update(t, gan.g, slope_of_g);
             self.follow(t);
-            t.accumulate(self.window_d, report_d);
-            t.accumulate(self.window_g, report_g);
+            self.sum(t, |window| window.d, report_d);
+            self.sum(t, |window| window.g, report_g);
         });
         Steps { discriminator: both, generator: None }
     }
@@ -114,7 +113,7 @@ impl Table<'_> {
     fn move_discriminator(&self, t: &Tape, samples: [T; 2], logits: [T; 2]) {
         let (loss, report) = self.discriminator_loss(t, samples, logits);
         self.spec.optimizer.discriminator.descend(t, self.gan.d, loss, report);
-        t.accumulate(self.window_d, report);
+        self.sum(t, |window| window.d, report);
     }
 
     /// G descends its loss, and its average follows.
@@ -122,7 +121,7 @@ impl Table<'_> {
         let (loss, report) = self.generator_loss(t, d_fake, d_real);
         self.spec.optimizer.generator.descend(t, self.gan.g, loss, report);
         self.follow(t);
-        t.accumulate(self.window_g, report);
+        self.sum(t, |window| window.g, report);
     }
 
     /// D's loss, and what is reported of its step.
@@ -136,6 +135,11 @@ impl Table<'_> {
     fn generator_loss(&self, t: &Tape, d_fake: T, d_real: impl FnOnce() -> T) -> (T, T) {
         let loss = self.spec.objective.generator(t, d_fake, d_real);
         (loss, t.all_reduce(loss))
+    }
+
+    /// Adds a step's figures to every window.
+    fn sum(&self, t: &Tape, of: fn(&Window) -> T, report: T) {
+        self.windows.iter().for_each(|window| t.accumulate(of(window), report));
     }
 
     /// The average of G's parameters follows them.

@@ -87,8 +87,8 @@ pub(crate) fn told(ablation: &Ablation, costs: &Costs, runs: &[Run], jobs: usize
         peak = peak.max(cost.memory);
     }
     lines.push(format!(
-        "in all: {} runs, {} images, {}FLOP, {}B moved, at most {}B of memory at once",
-        runs.len(),
+        "in all: {}, {} images, {}FLOP, {}B moved, at most {}B of memory at once",
+        some_runs(runs.len()),
         count(images as f64),
         amount(flops as u64),
         amount(moved as u64),
@@ -96,10 +96,15 @@ pub(crate) fn told(ablation: &Ablation, costs: &Costs, runs: &[Run], jobs: usize
     ));
     if let Some((hours, measured)) = hours(runs, costs) {
         lines.push(format!(
-            "{hours:.1} hours one after the other, at the speed of {measured} finished runs"
+            "{hours:.1} hours one after the other, at the speed of {} that are finished",
+            some_runs(measured)
         ));
     }
     lines.join("\n")
+}
+
+fn some_runs(n: usize) -> String {
+    if n == 1 { "1 run".to_owned() } else { format!("{n} runs") }
 }
 
 /// Hours of all runs, from those that are finished, and how many these are. A run that is not

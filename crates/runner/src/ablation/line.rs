@@ -63,8 +63,8 @@ impl Course {
         let runs = self.work.len() - self.ended;
         let left = match self.remaining() {
             _ if runs == 0 => String::new(),
-            Some(time) => format!("; {runs} runs to go, {} left", span(time)),
-            None => format!("; {runs} runs to go"),
+            Some(time) => format!("; {runs} to go, {} left", span(time)),
+            None => format!("; {runs} to go"),
         };
         self.tell(i, run, &format!("{what}{left}"));
     }

@@ -1,19 +1,22 @@
 //! The table as text: for a terminal, and as Markdown.
 
 use super::table::{Cell, Table};
-use comfy_table::presets::{ASCII_MARKDOWN, NOTHING};
-use comfy_table::{CellAlignment, Table as Drawn, TableStyle};
+use crate::listing;
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, ColumnConstraint, Table as Drawn};
 
 impl Table {
-    /// As wide as it needs to be: two lines for each variant.
+    /// As wide as the terminal: two lines for each variant, or more where they do not fit.
     pub fn terminal(&self) -> String {
-        let drawn = self.draw(NOTHING, "\n").trim_fmt();
+        let drawn = self.fill(listing::table(), "\n").trim_fmt();
         format!("{drawn}\n\n{}", self.caption())
     }
 
     /// The table with its caption, and what became of the runs that failed.
     pub fn markdown(&self) -> String {
-        let drawn = self.draw(ASCII_MARKDOWN, "<br>");
+        let mut drawn = Drawn::new();
+        drawn.load_style(ASCII_MARKDOWN).force_no_tty();
+        let drawn = self.fill(drawn, "<br>");
         let mut text = format!("# {}\n\n{drawn}\n\n{}\n", self.name, self.caption());
         let failures = self.failures();
         if !failures.is_empty() {
@@ -34,9 +37,7 @@ impl Table {
         self.rows.iter().flat_map(told).collect()
     }
 
-    fn draw(&self, style: TableStyle, below: &str) -> Drawn {
-        let mut drawn = Drawn::new();
-        drawn.load_style(style);
+    fn fill(&self, mut drawn: Drawn, below: &str) -> Drawn {
         let columns = self.columns.iter().map(String::as_str);
         drawn.set_header(["variant", "n"].into_iter().chain(columns));
         for row in &self.rows {
@@ -46,6 +47,9 @@ impl Table {
             cells.extend(row.cells.iter().map(|cell| told(cell, most, below)));
             drawn.add_row(cells);
         }
+        for column in drawn.column_iter_mut().take(2) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
         for column in drawn.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -54,9 +58,9 @@ impl Table {
 
     fn caption(&self) -> String {
         format!(
-            "Mean ± standard error over seeds; Δ is the difference to `{}`, paired by seed. n: runs that \
-             are finished. A run's figure is the mean over the last tenth of the lines of its \
-             metrics.jsonl, of images_per_second the median over all of them.",
+            "Mean ± standard error over seeds; Δ is the difference to `{}`, paired by seed.\n\
+             n: runs that are finished. A run's figure is the mean over the last tenth of the lines\n\
+             of its metrics.jsonl; of images_per_second, the median over all of them.",
             self.reference
         )
     }
