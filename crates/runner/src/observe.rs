@@ -231,6 +231,7 @@ impl Observer for Observed {
         checkpoint.write(&self.run.checkpoint(to.progress.images))?;
         self.lines.truncate(to.lines as usize);
         self.journal = Journal::open(&self.run.path().join("metrics.jsonl"), to.lines)?;
+        self.events = Events::open(self.run.path(), to.progress.images)?;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! The page of an ablation: its table, the variants' curves in one plane, their samples side by side.
 
 use super::charts::{COLOURS, Chart, Line, charts};
-use super::figures::significant;
 use super::metrics::Metrics;
 use super::page::{self, Png, heading, picture, section};
+use crate::ablation::print::measured;
 use crate::ablation::table::{self, Cell, RECORD, Row, Table};
 use crate::command::Failure;
 use crate::run_dir::{at, pictures};
@@ -30,7 +30,6 @@ pub(crate) fn ablation_page(folder: &Path) -> Result<PathBuf, Failure> {
         header {
             (heading(&names))
             p.state {
-                b { (table.name) } " "
                 (table.rows.len()) " variants, " (runs) " runs"
                 @if failed > 0 { ", " b.bad { (failed) " failed" } }
             }
@@ -39,7 +38,7 @@ pub(crate) fn ablation_page(folder: &Path) -> Result<PathBuf, Failure> {
         @if failed > 0 { (section("failures", "Failures", &failures(&table))) }
         (section("curves", "Training", &curves(&table)?))
         (section("last-samples", "Samples at the end", &samples(folder, &table)?))
-        (section("yaml", "What was asked", &asked(folder)?))
+        (section("asked", "What was asked", &asked(folder)?))
     };
     page::write(folder, &names.join("/"), &body)
 }
@@ -66,37 +65,33 @@ fn result(table: &Table) -> Markup {
                     @for row in &table.rows {
                         tr {
                             th scope="row" { (row.variant) @if row.variant == table.reference { br; small { "reference" } } }
-                            @for cell in &row.cells { td { (figure(cell)) } }
+                            @for cell in &row.cells { td { (figure(cell, row.runs.len())) } }
                         }
                     }
                 }
             }
         }
         p.note {
-            "Means over seeds ± standard error; below, the paired difference to " b { (table.reference) }
+            "Means over seeds ± standard error; Δ is the paired difference to " b { (table.reference) }
             " over the same seeds, in bold where it is more than two standard errors."
         }
     }
 }
 
-fn figure(cell: &Cell) -> Markup {
+/// A cell as the terminal has it; `runs` of its variant there are.
+fn figure(cell: &Cell, runs: usize) -> Markup {
     let Some(mean) = cell.mean else { return html! { "–" } };
-    let error = |error: f64| format!(" ± {}", significant(rounded(error)));
+    let told = |mean, error| measured(mean, error).replace('-', "−");
     html! {
-        (significant(mean)) @if let Some(e) = cell.error.filter(|e| e.is_finite()) { (error(e)) }
-        @if let Some([difference, of]) = cell.difference {
+        (told(mean, cell.error))
+        @if cell.n < runs { small { " (n = " (cell.n) ")" } }
+        @if let Some([difference, error]) = cell.difference {
             br;
-            small.clear[of.is_finite() && difference.abs() > 2.0 * of] {
-                @if difference > 0.0 { "+" } (significant(difference))
-                @if of.is_finite() { (error(of)) }
+            small.clear[difference.abs() > 2.0 * error] {
+                "Δ " @if difference > 0.0 { "+" } (told(difference, Some(error)))
             }
         }
     }
-}
-
-/// Two digits are all that a standard error deserves.
-fn rounded(error: f64) -> f64 {
-    format!("{error:.1e}").parse().unwrap_or(error)
 }
 
 fn failures(table: &Table) -> Markup {
@@ -261,6 +256,5 @@ mod tests {
     fn links_are_encoded() {
         assert_eq!(encoded("no norm"), "no%20norm");
         assert_eq!(encoded("a\"<ü"), "a%22%3C%C3%BC");
-        assert_eq!([0.012_345, 3.0].map(rounded), [0.012, 3.0]);
     }
 }

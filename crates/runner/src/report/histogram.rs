@@ -31,12 +31,12 @@ pub(super) fn ends(all: &[Answers]) -> [f64; 2] {
 
 /// Shares of the answers in each bar.
 fn shares(answers: &[f32], [low, high]: [f64; 2]) -> Vec<f64> {
-    let mut shares = vec![0.0; BARS];
+    let mut counts = [0u32; BARS];
     for &answer in answers.iter().filter(|a| a.is_finite()) {
         let at = (f64::from(answer) - low) / (high - low) * BARS as f64;
-        shares[(at as usize).min(BARS - 1)] += 1.0 / answers.len() as f64;
+        counts[(at as usize).min(BARS - 1)] += 1;
     }
-    shares
+    counts.iter().map(|&count| f64::from(count) / answers.len() as f64).collect()
 }
 
 fn mean(answers: &[f32]) -> f64 {
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_answer_is_in_a_bar() {
-        let shares = shares(&[0.0, 0.039, 0.04, 0.999, 1.0], [0.0, 1.0]);
+        let shares = shares(&[0.0, 0.039, 0.041, 0.999, 1.0], [0.0, 1.0]);
         assert_eq!((shares[0], shares[1], shares[24]), (0.4, 0.2, 0.4));
         let answers = |fake: &[f32]| [Answers { images: 0, real: None, fake: fake.to_vec() }];
         assert_eq!(ends(&answers(&[0.2, 0.9])), [0.0, 1.0]);
