@@ -8,6 +8,8 @@ mod commands;
 mod gaussian;
 /// Recorded gradients agree with differences, first and second order.
 mod gradients;
+/// Pictures of one's own: LMDBs and folders of them.
+mod imports;
 /// Runs that are ended at any moment, and go on.
 mod interrupted;
 /// Printed programs, as snapshots.
@@ -16,6 +18,8 @@ mod printed;
 mod programs;
 /// A step's numbers are PyTorch's.
 mod pytorch;
+/// Python's libraries read what Duel writes, and write what it imports.
+mod readers;
 /// A run that stopped and went on is the run that did not stop.
 mod resume;
 /// Whole steps: slopes of the losses, and what is not computed.

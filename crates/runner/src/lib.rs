@@ -1,6 +1,7 @@
 //! The binary duel: YAML, command line, run directories, progress, pictures.
 
 pub mod aside;
+mod bar;
 mod cli;
 mod command;
 mod figure1;

@@ -106,7 +106,7 @@ impl Progress {
 
 /// When the next plain line is due.
 #[derive(Debug)]
-struct Pace {
+pub(crate) struct Pace {
     total: u64,
     last: Option<Duration>,
     twentieth: u64,
@@ -121,7 +121,7 @@ impl Pace {
     /// Each 5 % as well, but short runs should not flood their log.
     const MARK: Duration = Duration::from_secs(1);
 
-    fn new(total: u64, start: u64) -> Pace {
+    pub(crate) fn new(total: u64, start: u64) -> Pace {
         let mut pace = Pace { total, last: None, twentieth: 0 };
         pace.twentieth = pace.twentieth_of(start);
         pace
@@ -131,7 +131,7 @@ impl Pace {
         (u128::from(images) * 20 / u128::from(self.total.max(1))) as u64
     }
 
-    fn due(&mut self, elapsed: Duration, images: u64) -> bool {
+    pub(crate) fn due(&mut self, elapsed: Duration, images: u64) -> bool {
         let twentieth = self.twentieth_of(images);
         let due = match self.last {
             None => elapsed >= Self::FIRST,
@@ -150,7 +150,12 @@ impl Pace {
 }
 
 /// What is left at the average pace of this part of the run; nothing before it has a pace.
-fn remaining(images: u64, start: u64, total: u64, elapsed: Duration) -> Option<Duration> {
+pub(crate) fn remaining(
+    images: u64,
+    start: u64,
+    total: u64,
+    elapsed: Duration,
+) -> Option<Duration> {
     let shown = images.checked_sub(start).filter(|&shown| shown > 0)?;
     let seconds = elapsed.as_secs_f64() * total.saturating_sub(images) as f64 / shown as f64;
     Duration::try_from_secs_f64(seconds).ok()
@@ -175,7 +180,7 @@ fn game(f: &Figures) -> String {
 }
 
 /// A count with three figures: 950, 12.8k, 15.0M.
-fn count(n: f64) -> String {
+pub(crate) fn count(n: f64) -> String {
     for (unit, name) in [(1e9, "G"), (1e6, "M"), (1e3, "k")] {
         if n >= unit {
             let digits = if n >= 99.95 * unit { 0 } else { 1 };
@@ -186,7 +191,7 @@ fn count(n: f64) -> String {
 }
 
 /// A time in its two largest units: 42s, 3m05s, 7h12m, 2d03h.
-fn span(time: Duration) -> String {
+pub(crate) fn span(time: Duration) -> String {
     let s = time.as_secs();
     match s {
         0..60 => format!("{s}s"),

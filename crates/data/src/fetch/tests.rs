@@ -31,12 +31,13 @@ impl Stage {
             importer: Importer::Idx,
             splits: BTreeMap::from([(
                 "train".into(),
-                Split { images: "images".into(), labels: "labels".into() },
+                Split { images: "images".into(), labels: "labels".into(), ..Split::default() },
             )]),
             files: BTreeMap::from([
                 ("images".into(), entry(IMAGES)),
                 ("labels".into(), entry(LABELS)),
             ]),
+            by_hand: None,
             sources,
         };
         let path = |name: &str| home.path().join("bin").join(name);
@@ -104,7 +105,11 @@ fn apt() -> Source {
 }
 
 fn npm() -> Source {
-    Source::Npm(Npm { package: "toy-data@1.0.0".into(), at: "package/data/{file}".into() })
+    Source::Npm(Npm {
+        package: "toy-data@1.0.0".into(),
+        at: Some("package/data/{file}".into()),
+        file: None,
+    })
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
@@ -306,15 +311,23 @@ fn a_recipe_cannot_say_more_than_it_should() {
         "sources[0].apt.at",
     );
     refused(
-        &source(Source::Npm(Npm { package: "toy".into(), at: "{file}".into() })),
+        &source(Source::Npm(Npm { package: "toy".into(), at: Some("{file}".into()), file: None })),
         "sources[0].npm.package",
     );
     refused(
-        &source(Source::Npm(Npm { package: "../x@1.0.0".into(), at: "{file}".into() })),
+        &source(Source::Npm(Npm {
+            package: "../x@1.0.0".into(),
+            at: Some("{file}".into()),
+            file: None,
+        })),
         "sources[0].npm.package",
     );
     refused(
-        &source(Source::Npm(Npm { package: "toy@1.0.0".into(), at: "/{file}".into() })),
+        &source(Source::Npm(Npm {
+            package: "toy@1.0.0".into(),
+            at: Some("/{file}".into()),
+            file: None,
+        })),
         "sources[0].npm.at",
     );
 }
