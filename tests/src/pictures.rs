@@ -75,7 +75,7 @@ pub fn lmdb(folder: &Path, values: &[Vec<u8>]) {
         let database = opener.create_database::<Bytes, Bytes>(transaction, None)?;
         Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(database))
     });
-    let database = made.expect("a database").unwrap_commit().expect("a database");
+    let database = made.expect("a database").unwrap_commit();
     let mut transaction = env.write_txn().expect("a transaction");
     for value in values {
         let key: String = Sha256::digest(value).iter().map(|b| format!("{b:02x}")).collect();
