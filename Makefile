@@ -3,29 +3,42 @@
 EXP      ?= dcgan_fashion
 ARGS     ?=
 LSUN     ?=
+SMOKE    ?=
 VENV     ?= target/peer
 READERS  ?= target/readers
 DUEL     := target/release/duel
+# Each run's machine.json says from which commit the binary was built; empty outside a checkout.
+export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment test bench bench-import check clean build
+.PHONY: help experiment runs doctor schema test bench bench-import check clean build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  EXP=name      which experiment, e.g. EXP=gan_gaussian; those there are:"
-	@ls experiments/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
+	@ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
 	@echo "  LSUN=path     your copy of bedroom_train_lmdb, for EXP=dcgan_lsun; it is imported once"
-	@echo "  ARGS='...'    more for duel train, e.g. ARGS='--set seed=1 --out runs/mine'"
+	@echo "  SMOKE=1       of ablations/*: the size that ends in minutes"
+	@echo "  ARGS='...'    more for duel train or duel ablate, e.g. ARGS='--set seed=1 --out runs/mine'"
 
 build: ## the binary, target/release/duel
 	cargo build --release --locked --package runner
 
-experiment: build ## one experiment from nothing: build, fetch, shards, train, pictures
+experiment: build ## one experiment or ablation from nothing: build, fetch, shards, train, pictures
 	@test -f experiments/$(EXP).yaml || { \
 	  echo "error: no experiment experiments/$(EXP).yaml; there are:" >&2; \
-	  ls experiments/*.yaml | sed 's|experiments/|  |; s|\.yaml$$||' >&2; exit 2; }
+	  ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|  |; s|\.yaml$$||' >&2; exit 2; }
 	$(if $(LSUN),$(DUEL) data import lsun '$(LSUN)' --category bedroom --size 64)
 	$(DUEL) data prepare experiments/$(EXP).yaml
-	$(DUEL) train experiments/$(EXP).yaml $(ARGS)
+	$(DUEL) $(if $(filter ablations/%,$(EXP)),ablate,train) $(if $(SMOKE),--smoke) experiments/$(EXP).yaml $(ARGS)
+
+runs: build ## the runs that are here: state, progress, last figures
+	@$(DUEL) runs
+
+doctor: build ## what this machine offers, and what it lacks
+	@$(DUEL) doctor
+
+schema: build ## target/experiment.schema.json, for editors
+	@$(DUEL) schema > target/experiment.schema.json && echo target/experiment.schema.json
 
 test: ## all tests
 	@bash tests/readers/setup.sh $(READERS) || echo "tests that read with Python's libraries are left out" >&2

@@ -1,4 +1,4 @@
-"""Golden numbers: one training step of a small DCGAN, a gradient penalty, and the GAN of 2014.
+"""Golden numbers: one training step of a small DCGAN, a gradient penalty, the GAN of 2014, other games.
 
     tests/peer/setup.sh <venv-dir>
     <venv-dir>/bin/python tests/golden/dcgan_step.py
@@ -56,6 +56,13 @@ maxout layer are [inputs, units * 3], the pieces of one unit side by side.
     goodfellow.loss_d       mean BCE(D(x), 1) + mean BCE(D(G(z)), 0)
     goodfellow.loss_g       mean log(1 - sigmoid(D(G(z)))), minimised: the minimax loss
     goodfellow.d_real, goodfellow.d_fake  mean of sigmoid(D)
+
+GAME.*, for the games least_squares, hinge and relativistic: the networks, samples and noise of goodfellow.*,
+the gradients again at one point. relativistic has its penalty, gamma/2 (R1 + R2) with gamma = 0.5.
+
+    GAME.loss_d, GAME.loss_g, GAME.value  value is minus the loss of D without a penalty
+    GAME.d_real, GAME.d_fake              means of D
+    GAME.grad.{g,d}.LAYER.{weight,bias}   without D's last bias where it moves both of D's terms alike
 """
 
 import hashlib
@@ -224,7 +231,7 @@ def gradient_penalty(inputs, fake, dtype):
 
 
 def goodfellow(inputs, dtype):
-    """The simultaneous minimax gradients of the GAN of 2014, without dropout."""
+    """The simultaneous gradients of the networks of 2014, without dropout, in the minimax game and others."""
     prefix = "goodfellow."
     p = {
         name.removeprefix(prefix): torch.from_numpy(array).to(dtype)
@@ -236,17 +243,44 @@ def goodfellow(inputs, dtype):
     maxout = lambda layer, x: dense(layer, x).unflatten(1, (-1, PIECES)).amax(2)
     discriminate = lambda x: dense("d.2", maxout("d.1", maxout("d.0", x))).view(-1)
 
+    real = p["real"].requires_grad_(True)
     fake = sigmoid(dense("g.1", dense("g.0", p["noise"]).relu()))
-    d_real, d_fake = discriminate(p["real"]), discriminate(fake)
+    d_real, d_fake = discriminate(real), discriminate(fake)
+
+    def slopes(loss_d, loss_g):
+        results = {"loss_d": loss_d, "loss_g": loss_g}
+        for network, loss in (("d", loss_d), ("g", loss_g)):
+            mine = {n: t for n, t in weights.items() if n.startswith(f"init.{network}")}
+            gradients = torch.autograd.grad(loss, list(mine.values()), retain_graph=True)
+            results |= {n.replace("init.", "grad."): g for n, g in zip(mine, gradients)}
+        return results
+
     loss_d = softplus(-d_real).mean() + softplus(d_fake).mean()
-    loss_g = -softplus(d_fake).mean()
-    results = {"fake": fake, "loss_d": loss_d, "loss_g": loss_g}
-    results |= {"d_real": sigmoid(d_real).mean(), "d_fake": sigmoid(d_fake).mean()}
-    for network, loss in (("d", loss_d), ("g", loss_g)):
-        mine = {n: t for n, t in weights.items() if n.startswith(f"init.{network}")}
-        gradients = torch.autograd.grad(loss, list(mine.values()), retain_graph=True)
-        results |= {n.replace("init.", "grad."): g for n, g in zip(mine, gradients)}
-    return {prefix + name: tensor for name, tensor in results.items()}
+    results = {"fake": fake, "d_real": sigmoid(d_real).mean(), "d_fake": sigmoid(d_fake).mean()}
+    results |= slopes(loss_d, -softplus(d_fake).mean())
+    results = {prefix + name: tensor for name, tensor in results.items()}
+
+    slope = lambda d, x: torch.autograd.grad(d.sum(), x, create_graph=True)[0].square().sum(1).mean()
+    no_penalty = torch.zeros((), dtype=dtype)
+    for game, loss_d, penalty, loss_g in (
+        (
+            "least_squares",
+            0.5 * (d_real - 1).square().mean() + 0.5 * d_fake.square().mean(),
+            no_penalty,
+            0.5 * (d_fake - 1).square().mean(),
+        ),
+        ("hinge", (1 - d_real).relu().mean() + (1 + d_fake).relu().mean(), no_penalty, -d_fake.mean()),
+        (
+            "relativistic",
+            softplus(d_fake - d_real).mean(),
+            0.5 / 2 * (slope(d_real, real) + slope(d_fake, fake)),
+            softplus(d_real - d_fake).mean(),
+        ),
+    ):
+        values = {"value": -loss_d, "d_real": d_real.mean(), "d_fake": d_fake.mean()}
+        values |= slopes(loss_d + penalty, loss_g)
+        results |= {f"{game}.{name}": tensor for name, tensor in values.items()}
+    return results
 
 
 def main():
@@ -262,6 +296,9 @@ def main():
     errors = {}
     for name in sorted(truth):
         exact, rounded = stored(name, truth[name]), stored(name, single[name])
+        if not exact.any():
+            print(f"{name:32} is 0 and left out")
+            continue
         assert np.isfinite(exact).all(), name
         if name.startswith("grad."):
             assert np.abs(exact).min() > 1e-5 * np.abs(exact).max(), f"{name}: a gradient is almost 0; pick another seed"

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tape::Options;
 use train::{
-    Checkpoint, Data, Experiment, Gaussian, Job, Observer, Probe, Progress, Recorded, Refusal,
-    Report, Source,
+    Checkpoint, Data, Experiment, Gaussian, Job, Observer, Probe, Progress, Raised, Recorded,
+    Refusal, Report, Source,
 };
 
 /// Samples that the moments of p_g are taken from.
@@ -22,6 +22,7 @@ struct Watch {
     /// the mean of |D − 1/2| over two standard deviations.
     worst: [f64; 3],
     looks: usize,
+    alarms: Vec<String>,
 }
 
 impl Observer for Watch {
@@ -65,6 +66,10 @@ impl Observer for Watch {
     fn checkpoint(&mut self, _: &Checkpoint) -> Result<(), Refusal> {
         Ok(())
     }
+
+    fn alarm(&mut self, raised: &Raised, _: &str) {
+        self.alarms.push(raised.to_string());
+    }
 }
 
 fn play(seed: u64) -> Watch {
@@ -76,7 +81,8 @@ fn play(seed: u64) -> Watch {
     let mut source = Gaussian::new(mean, std, seed, [0, 1], 0);
     let recorded = Recorded::new(&spec, source.sample(), source.dtype(), 1);
     let from = spec.images.0 * 9 / 10;
-    let mut watch = Watch { law: [mean, std], from, values: vec![], worst: [0.0; 3], looks: 0 };
+    let law = [mean, std];
+    let mut watch = Watch { law, from, values: vec![], worst: [0.0; 3], looks: 0, alarms: vec![] };
     let pool = cpu::pool(1).expect("a thread");
     let inside = Arc::clone(&pool);
     let seen = &mut watch;
@@ -91,6 +97,7 @@ fn play(seed: u64) -> Watch {
 fn settles(seed: u64) {
     let watch = play(seed);
     assert_eq!(watch.looks, 11, "looks at the last tenth of 100 reports, both ends included");
+    assert!(watch.alarms.is_empty(), "seed {seed} is healthy: {:?}", watch.alarms);
     let [mean, std, off] = watch.worst;
     assert!(mean <= 0.05, "seed {seed}: the mean of p_g is off by {mean:.4} σ");
     assert!(std <= 0.05, "seed {seed}: the deviation of p_g is off by {std:.4} σ");

@@ -22,7 +22,7 @@ fn first<F: Fn(&Tape, &[T]) -> T, const N: usize>(name: &str, shapes: [&[usize];
 
 #[test]
 fn convolutions() {
-    for (kernel, stride, pad) in [(4, 2, 1), (5, 2, 2), (3, 1, 1)] {
+    for (kernel, stride, pad) in [(4, 2, 1), (5, 2, 2), (3, 1, 1), (4, 1, 1), (5, 1, 2)] {
         let window = Window { kernel, stride, pad };
         let w = [3, kernel, kernel, 2];
         both("fprop", [&[2, 6, 4, 2], &w], |t, x| {
@@ -101,6 +101,27 @@ fn sums_and_broadcasts() {
 fn maxout_and_dropout() {
     both("maxout", [&[4, 15]], |t, x| weighted(t, t.square(t.maxout(t.tanh(x[0]), 3))));
     both("dropout", [&[4, 15]], |t, x| weighted(t, t.square(t.dropout(t.tanh(x[0]), 0.6, 1.5))));
+}
+
+#[test]
+fn maxout_over_channels() {
+    both("maxout", [&[2, 3, 2, 6]], |t, x| weighted(t, t.square(t.maxout(t.tanh(x[0]), 2))));
+}
+
+#[test]
+fn pooling_and_upsampling() {
+    both("max_pool", [&[2, 4, 6, 3]], |t, x| weighted(t, t.square(t.max_pool(t.tanh(x[0])))));
+    both("upsample", [&[2, 2, 3, 3]], |t, x| {
+        // Squared behind different factors, so that the four copies of a pixel do not agree.
+        let noise = t.noise(Law::Uniform { low: 0.5, high: 1.5 }, [2, 4, 6, 3]);
+        weighted(t, t.square(t.mul(noise, t.upsample(t.tanh(x[0])))))
+    });
+    both("block_sum", [&[2, 4, 6, 3]], |t, x| weighted(t, t.square(t.block_sum(t.tanh(x[0])))));
+    // The scattering of a pooled gradient is itself differentiated in what it scatters.
+    both("max_pool twice", [&[2, 4, 4, 3], &[2, 4, 4, 3]], |t, x| {
+        let pooled = t.max_pool(t.mul(x[0], t.tanh(x[1])));
+        weighted(t, t.tanh(t.max_pool(t.square(t.upsample(pooled)))))
+    });
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! The tests of the house: one binary, one module for each thing that is proved.
 
+/// Variants and seeds, in order, interrupted and compared.
+mod ablations;
+/// Games that fail are noticed, and healthy ones are left alone.
+mod alarms;
 /// What cannot be trained is refused in one message, and nothing is lost.
 mod bad_input;
 /// What each command prints and leaves.
 mod commands;
+/// What people see before and after a run.
+mod desk;
 /// The one-dimensional demonstration ends where the theory says.
 mod gaussian;
 /// Recorded gradients agree with differences, first and second order.
@@ -12,6 +18,8 @@ mod gradients;
 mod imports;
 /// Runs that are ended at any moment, and go on.
 mod interrupted;
+/// What the objectives beside those of 2014 are worth.
+mod objectives;
 /// Printed programs, as snapshots.
 mod printed;
 /// Random programs: the memory plan, and fusion.
@@ -20,10 +28,16 @@ mod programs;
 mod pytorch;
 /// Python's libraries read what Duel writes, and write what it imports.
 mod readers;
+/// Pages of runs and ablations.
+mod report;
 /// A run that stopped and went on is the run that did not stop.
 mod resume;
+/// When the players move.
+mod schedules;
 /// Whole steps: slopes of the losses, and what is not computed.
 mod steps;
+/// Events of a run, read by TensorBoard.
+mod tensorboard;
 /// What the 2014 paper proves.
 mod theory;
 /// The same bytes for every number of threads.

@@ -36,6 +36,11 @@ fn dcgan_with_shared_fakes() {
 }
 
 #[test]
+fn dcgan_with_simultaneous_steps() {
+    insta::assert_snapshot!(dcgan("simultaneous"));
+}
+
+#[test]
 fn goodfellow() {
     let model = json!({"goodfellow": {
         "generator": {"latent": 10, "hidden": [12, 12]},

@@ -15,7 +15,7 @@ struct Choice {
 }
 
 fn choices() -> impl Strategy<Value = Vec<Choice>> {
-    let choice = (0..16u8, 0..64usize, 0..64usize).prop_map(|(op, a, b)| Choice { op, a, b });
+    let choice = (0..18u8, 0..64usize, 0..64usize).prop_map(|(op, a, b)| Choice { op, a, b });
     prop::collection::vec(choice, 1..24)
 }
 
@@ -63,6 +63,8 @@ fn record(choices: &[Choice]) -> Recorded {
                 12 => t.tanh(t.spread(t.sum(a, Over::Channel), Over::Channel, SHAPE)),
                 13 => t.mul(a, t.tanh(t.sum(b, Over::All))),
                 14 => t.dropout(a, 0.7, 1.0 / 0.7),
+                15 => t.reshape(t.upsample(t.max_pool(image(a))), SHAPE),
+                16 => t.reshape(t.upsample(t.block_sum(image(a))), SHAPE),
                 _ => t.sqrt(t.affine(t.square(a), 1.0, 0.5)),
             });
         }

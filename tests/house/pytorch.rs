@@ -1,5 +1,5 @@
-//! Training steps against PyTorch's numbers: `tests/golden/dcgan_step.safetensors`, which the script
-//! beside it makes and explains.
+//! Training steps against PyTorch's numbers: the files of `tests/golden`, each made and explained by the
+//! script beside it.
 //!
 //! The whole recorded programs run, on a tape that is fed PyTorch's noise. Gradients are read where
 //! the update leaves them: in Adam's first moment, (1 − β₁) g with β₁ = ½, or in the velocity of
@@ -23,7 +23,11 @@ struct Golden(BTreeMap<String, Vec<f64>>);
 
 impl Golden {
     fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/dcgan_step.safetensors");
+        Self::of("dcgan_step.safetensors")
+    }
+
+    fn of(file: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(file);
         let file = std::fs::read(path).expect("the golden file is there");
         let tensors = SafeTensors::deserialize(&file).expect("the golden file is whole");
         let numbers = |name: &str| {
@@ -230,42 +234,119 @@ fn the_gradient_penalty() {
     }
 }
 
-/// The minimax gradients of both players of 2014, at the same point.
+/// The gradients of both players where every guideline of DCGAN that changes an operation is dropped.
 #[test]
-fn a_step_of_goodfellow() {
-    let golden = Golden::read();
+fn a_dcgan_without_its_guidelines() {
+    let golden = Golden::of("pooled_step.safetensors");
     let spec = experiment(json!({
+        "model": dcgan(json!({
+            "latent": 6, "width": 4, "down": "max_pool", "up": "nearest", "norm_ends": true,
+            "hidden_fc": 10, "activation_g": "leaky_relu", "output": "sigmoid",
+            "activation_d": "maxout", "pieces": 2,
+        })),
+        "optimizer": unit_descent(),
+        "batch": 8,
+    }));
+    let pixels: Vec<u8> = golden.get("real").iter().map(|&x| x as u8).collect();
+    for (real, allowed) in [(4, F32), (8, F64)] {
+        let mut stage = Stage::new(Tape::fed(), &spec, [16, 16, 3], tape::Dtype::U8, real);
+        stage.bench.run(stage.recorded.init);
+        stage.bench.write_bytes(stage.recorded.real, &pixels);
+        stage.write("noise.0", golden.get("noise"));
+        stage.write("noise.1", golden.get("noise"));
+        stage.scalar("generator.rate", 1.0);
+        stage.scalar("discriminator.rate", 1.0);
+        for step in [stage.recorded.steps.discriminator, stage.generator_step()] {
+            write_init(&mut stage, &golden, "init.");
+            stage.bench.run(step);
+        }
+        let mut all = Comparison::new(allowed);
+        let loss = stage.read("report.discriminator")[0];
+        all.compare("loss_d", &[loss], golden.get("loss_d"));
+        all.compare("loss_g", &stage.read("report.generator"), golden.get("loss_g"));
+        assert_eq!(golden.under("grad.").count(), 8 + 2 * 7, "8 weights, 7 norms");
+        for (name, theirs) in golden.under("grad.") {
+            compare_velocity(&mut stage, &mut all, &name, theirs);
+        }
+        println!("{real} bytes: {:?}", all.worst);
+    }
+}
+
+/// The networks of 2014 at the point of the golden file, with its samples and its z.
+fn goodfellow(golden: &Golden, settings: Value, real: usize) -> Stage {
+    let mut json = json!({
         "model": {"goodfellow": {
             "generator": {"latent": 5, "noise": "normal", "range": 1, "hidden": [10]},
             "discriminator": {"maxout": [6, 4], "pieces": 3, "keep_input": 1, "keep_hidden": 1},
         }},
-        "objective": "minimax",
         "optimizer": unit_descent(),
         "batch": 8,
-    }));
+    });
+    for (key, value) in settings.as_object().expect("a map") {
+        json[key] = value.clone();
+    }
+    let spec = experiment(json);
+    let mut stage = Stage::new(Tape::fed(), &spec, [1, 12, 1], tape::Dtype::F32, real);
+    stage.bench.run(stage.recorded.init);
+    let samples = golden.get("goodfellow.real").iter();
+    let samples: Vec<u8> = samples.flat_map(|&x| (x as f32).to_le_bytes()).collect();
+    stage.bench.write_bytes(stage.recorded.real, &samples);
+    stage.write("noise.0", golden.get("goodfellow.noise"));
+    stage.scalar("generator.rate", 1.0);
+    stage.scalar("discriminator.rate", 1.0);
+    write_init(&mut stage, golden, "goodfellow.init.");
+    stage
+}
+
+/// Losses, answers and gradients that the golden file has under a name.
+fn compare_game(stage: &mut Stage, golden: &Golden, name: &str, allowed: f64) {
+    let mut all = Comparison::new(allowed);
+    let report = stage.read("report.discriminator");
+    for (at, quantity) in ["loss_d", "d_real", "d_fake"].into_iter().enumerate() {
+        all.compare(quantity, &report[at..=at], golden.get(&format!("{name}.{quantity}")));
+    }
+    all.compare("loss_g", &stage.read("report.generator"), golden.get(&format!("{name}.loss_g")));
+    for (parameter, theirs) in golden.under(&format!("{name}.grad.")) {
+        compare_velocity(stage, &mut all, &parameter, theirs);
+    }
+    println!("{name}: {:?}", all.worst);
+}
+
+/// The minimax gradients of both players of 2014, at the same point.
+#[test]
+fn a_step_of_goodfellow() {
+    let golden = Golden::read();
     for (real, allowed) in [(4, F32), (8, F64)] {
-        let mut stage = Stage::new(Tape::fed(), &spec, [1, 12, 1], tape::Dtype::F32, real);
-        stage.bench.run(stage.recorded.init);
-        let samples = golden.get("goodfellow.real").iter();
-        let samples: Vec<u8> = samples.flat_map(|&x| (x as f32).to_le_bytes()).collect();
-        stage.bench.write_bytes(stage.recorded.real, &samples);
-        stage.write("noise.0", golden.get("goodfellow.noise"));
+        let mut stage = goodfellow(&golden, json!({"objective": "minimax"}), real);
         stage.write("noise.1", golden.get("goodfellow.noise"));
-        stage.scalar("generator.rate", 1.0);
-        stage.scalar("discriminator.rate", 1.0);
-        let mut all = Comparison::new(allowed);
         for step in [stage.recorded.steps.discriminator, stage.generator_step()] {
             write_init(&mut stage, &golden, "goodfellow.init.");
             stage.bench.run(step);
         }
-        let report = stage.read("report.discriminator");
-        for (at, name) in ["loss_d", "d_real", "d_fake"].into_iter().enumerate() {
-            all.compare(name, &report[at..=at], golden.get(&format!("goodfellow.{name}")));
+        compare_game(&mut stage, &golden, "goodfellow", allowed);
+    }
+}
+
+/// The same in one simultaneous step, and in the other games.
+#[test]
+fn simultaneous_steps_of_other_games() {
+    let golden = Golden::read();
+    for (name, objective) in [
+        ("goodfellow", json!("minimax")),
+        ("least_squares", json!("least_squares")),
+        ("hinge", json!("hinge")),
+        ("relativistic", json!({"relativistic": {"penalty": 0.5}})),
+    ] {
+        for (real, allowed) in [(4, F32), (8, F64)] {
+            let settings = json!({"objective": objective, "schedule": "simultaneous"});
+            let mut stage = goodfellow(&golden, settings, real);
+            stage.bench.run(stage.recorded.steps.discriminator);
+            compare_game(&mut stage, &golden, name, allowed);
+            if name != "goodfellow" {
+                let value = stage.read("report.discriminator")[3];
+                let theirs = golden.get(&format!("{name}.value"));
+                assert!(distance(&[value], theirs) < allowed, "{name}: V is {value}");
+            }
         }
-        all.compare("loss_g", &stage.read("report.generator"), golden.get("goodfellow.loss_g"));
-        for (name, theirs) in golden.under("goodfellow.grad.") {
-            compare_velocity(&mut stage, &mut all, &name, theirs);
-        }
-        println!("{real} bytes: {:?}", all.worst);
     }
 }

@@ -100,6 +100,28 @@ fn dropout_momentum_and_shared_fakes() {
 }
 
 #[test]
+fn batch_norm_adam_and_simultaneous_steps() {
+    both("dcgan", "--set schedule=simultaneous --set objective=least_squares");
+}
+
+#[test]
+fn batch_norm_adam_and_alternating_batches() {
+    both("dcgan", "--set schedule=alternate_batches --set batch=8 --set objective=hinge");
+}
+
+#[test]
+fn dropout_momentum_and_simultaneous_steps() {
+    both("goodfellow", "--set schedule=simultaneous --set k=1 --set batch=16");
+}
+
+#[test]
+fn dropout_momentum_pairs_and_alternating_batches() {
+    let objective = r#"objective={"relativistic":{"penalty":0.1}}"#;
+    let schedule = "--set schedule=alternate_batches --set k=3 --set batch=4";
+    both("goodfellow", &format!("--set {objective} {schedule}"));
+}
+
+#[test]
 fn a_gradient_penalty() {
     let objective = r#"objective={"wasserstein":{"penalty":10}}"#;
     both("dcgan", &format!("--set {objective} --set model.dcgan.norm_d=none"));

@@ -20,6 +20,15 @@ fn dcgan(kernel: usize, norm_d: &str) -> (Value, [usize; 3]) {
     (model, [16, 16, 3])
 }
 
+/// The networks above with one guideline of section 3 dropped.
+fn without(settings: Value) -> (Value, [usize; 3]) {
+    let (mut model, sample) = dcgan(4, "batch");
+    for (key, value) in settings.as_object().expect("settings are a map") {
+        model["dcgan"][key] = value.clone();
+    }
+    (model, sample)
+}
+
 fn goodfellow() -> (Value, [usize; 3]) {
     let model = json!({"goodfellow": {
         "generator": {"latent": 6, "hidden": [12, 10]},
@@ -28,11 +37,12 @@ fn goodfellow() -> (Value, [usize; 3]) {
     (model, [5, 5, 1])
 }
 
-fn stage((model, sample): (Value, [usize; 3]), objective: Value) -> Stage {
+fn stage((model, sample): (Value, [usize; 3]), objective: Value, schedule: &str) -> Stage {
     let sgd = json!({"sgd": {"rate": 1.0, "momentum": 0.0}});
     let spec = experiment(json!({
         "model": model,
         "objective": objective,
+        "schedule": schedule,
         "optimizer": {"generator": sgd, "discriminator": sgd},
         "batch": 5,
     }));
@@ -41,8 +51,6 @@ fn stage((model, sample): (Value, [usize; 3]), objective: Value) -> Stage {
     Pixels::new(sample).fill(&mut real);
     stage.bench.run(stage.recorded.init);
     stage.bench.write_bytes(stage.recorded.real, &real);
-    stage.scalar("generator.rate", 1.0);
-    stage.scalar("discriminator.rate", 1.0);
     stage
 }
 
@@ -58,7 +66,7 @@ fn numbers(len: usize, seed: u64, std: f64) -> Vec<f64> {
 /// A player's loss with these parameters.
 fn loss(stage: &mut Stage, player: &str, parameters: &[f64]) -> f64 {
     let (program, width) = match player {
-        "discriminator" => (stage.recorded.steps.discriminator, 4),
+        "discriminator" => (stage.recorded.steps.discriminator, 5),
         _ => (stage.generator_step(), 1),
     };
     let report = format!("report.{player}");
@@ -76,6 +84,7 @@ fn slopes(stage: &mut Stage, player: &str) -> f64 {
     for other in ["generator", "discriminator"] {
         let len = stage.read(other).len();
         stage.write(other, &numbers(len, 0, 0.2));
+        stage.scalar(&format!("{other}.rate"), f64::from(u8::from(other == player)));
     }
     let (mut worst, mut draws, mut seed) = (0.0_f64, 0, 0);
     while draws < 3 {
@@ -100,15 +109,27 @@ fn slopes(stage: &mut Stage, player: &str) -> f64 {
 }
 
 fn both(model: (Value, [usize; 3]), objective: Value, allowed: f64) {
-    let mut stage = stage(model.clone(), objective.clone());
+    both_by("algorithm1", model, objective, allowed);
+}
+
+fn both_by(schedule: &str, model: (Value, [usize; 3]), objective: Value, allowed: f64) {
+    let mut stage = stage(model.clone(), objective.clone(), schedule);
     for player in ["discriminator", "generator"] {
         let error = slopes(&mut stage, player);
-        assert!(error < allowed, "{objective}, {player} of {}: off by {error:e}", model.0);
+        let case = format!("{objective}, {schedule}, {player} of {}", model.0);
+        assert!(error < allowed, "{case}: off by {error:e}");
     }
 }
 
-fn first_order() -> [Value; 3] {
-    [json!("minimax"), json!("non_saturating"), json!({"wasserstein": {"penalty": 0}})]
+fn first_order() -> [Value; 6] {
+    [
+        json!("minimax"),
+        json!("non_saturating"),
+        json!("least_squares"),
+        json!("hinge"),
+        json!({"wasserstein": {"penalty": 0}}),
+        json!({"relativistic": {"penalty": 0}}),
+    ]
 }
 
 #[test]
@@ -127,13 +148,48 @@ fn goodfellow_with_maxout_and_dropout() {
     }
 }
 
+#[test]
+fn dcgan_without_its_guidelines() {
+    for settings in [
+        json!({"down": "max_pool", "up": "nearest"}),
+        json!({"down": "max_pool", "up": "nearest", "kernel": 5}),
+        json!({"norm_g": "none", "norm_d": "none"}),
+        json!({"norm_ends": true, "output": "sigmoid"}),
+        json!({"hidden_fc": 7}),
+        json!({"activation_g": "tanh", "slope": 0.0}),
+        json!({"activation_g": "leaky_relu"}),
+        json!({"activation_d": "maxout", "pieces": 3, "hidden_fc": 5}),
+    ] {
+        both(without(settings), json!("non_saturating"), FIRST);
+    }
+}
+
 /// The penalty holds a gradient, and D's step its derivative.
 #[test]
-fn the_gradient_penalty_of_both_models() {
-    let objective = json!({"wasserstein": {"penalty": 10}});
-    both(dcgan(4, "none"), objective.clone(), SECOND);
-    both(dcgan(5, "none"), objective.clone(), SECOND);
-    both(goodfellow(), objective, SECOND);
+fn the_gradient_penalties_of_both_models() {
+    for objective in
+        [json!({"wasserstein": {"penalty": 10}}), json!({"relativistic": {"penalty": 3}})]
+    {
+        both(dcgan(4, "none"), objective.clone(), SECOND);
+        both(dcgan(5, "none"), objective.clone(), SECOND);
+        both(goodfellow(), objective.clone(), SECOND);
+        both_by("simultaneous", goodfellow(), objective.clone(), SECOND);
+        let pooled = json!({
+            "norm_d": "none", "down": "max_pool", "up": "nearest", "hidden_fc": 6, "activation_d": "maxout",
+        });
+        both(without(pooled), objective, SECOND);
+    }
+}
+
+/// Where one program moves both, and where G's step has a batch of its own.
+#[test]
+fn every_schedule() {
+    for schedule in ["shared_fakes", "simultaneous", "alternate_batches"] {
+        for objective in first_order() {
+            both_by(schedule, dcgan(4, "batch"), objective.clone(), FIRST);
+            both_by(schedule, goodfellow(), objective, FIRST);
+        }
+    }
 }
 
 /// How many products and weight gradients of convolutions a program computes.
@@ -151,13 +207,13 @@ fn a_step_of_g_computes_no_gradient_of_ds_weights() {
     // G has 3 linear layers, D 3. G's step: both forward; back through D and to all of G but z; the
     // weights of G. D's step: G forward, D forward twice; back to all of D but x, twice; D's weights,
     // twice.
-    let stage = stage(goodfellow(), json!("minimax"));
+    let stage = stage(goodfellow(), json!("minimax"), "algorithm1");
     let [d, g] = [stage.recorded.steps.discriminator, stage.generator_step()];
     assert_eq!(products(&stage, g), [(3 + 3) + (3 + 2) + 3, 0]);
     assert_eq!(products(&stage, d), [3 + 2 * 3 + 2 * 2 + 2 * 3, 0]);
     // One product at each end of the figure, the innermost of G and the outermost of D: in G's step
     // forward, and backward to D's features and G's weights. Two transposed convolutions of G.
-    let stage = self::stage(dcgan(4, "batch"), json!("minimax"));
+    let stage = self::stage(dcgan(4, "batch"), json!("minimax"), "algorithm1");
     let [d, g] = [stage.recorded.steps.discriminator, stage.generator_step()];
     assert_eq!(products(&stage, g), [2 + 1 + 1, 2]);
     assert_eq!(products(&stage, d), [(1 + 2) + 2 + 2, 2 * 2]);

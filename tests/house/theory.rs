@@ -145,7 +145,7 @@ fn the_other_loss_of_g_does_not_saturate() {
     let mut slopes = Vec::new();
     let program = t.record("slopes", |t| {
         for (name, game) in [("ns", Objective::NonSaturating), ("mm", Objective::Minimax)] {
-            let slope = t.grad(game.generator(t, a), &[a])[0];
+            let slope = t.grad(game.generator(t, a, || a), &[a])[0];
             slopes.push(t.output(name, t.affine(slope, 5.0, 0.0)));
         }
     });
@@ -234,7 +234,7 @@ impl Dirac {
         let losses = |t: &Tape| {
             let d_real = t.affine(psi, 0.0, 0.0); // ψ · 0
             let d_fake = t.mul(psi, theta);
-            let of_g = Objective::Minimax.generator(t, d_fake);
+            let of_g = Objective::Minimax.generator(t, d_fake, || d_real);
             [(g, of_g), (d, loss_d(t, &gan, d_real, d_fake))]
         };
         let descend = |t: &Tape, players: &[usize]| {

@@ -38,6 +38,17 @@ fn dcgan() {
     same_for_every_pool(settings, [32, 32, 3]);
 }
 
+/// The operations that DCGAN's guidelines do without.
+#[test]
+fn dcgan_without_its_guidelines() {
+    let model = json!({"dcgan": {
+        "image": 16, "channels": 3, "width": 16, "kernel": 4, "down": "max_pool", "up": "nearest",
+        "norm_ends": true, "hidden_fc": 40, "activation_d": "maxout",
+    }});
+    let settings = json!({"model": model, "batch": 32, "images": 20 * 32});
+    same_for_every_pool(settings, [16, 16, 3]);
+}
+
 #[test]
 fn goodfellow() {
     let model = json!({"goodfellow": {

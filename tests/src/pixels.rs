@@ -37,6 +37,17 @@ impl Source for Pixels {
         self.position
     }
 
+    fn examples(&mut self, n: usize) -> Result<Vec<u8>, Refusal> {
+        let mut all = vec![0; n * self.sample.iter().product::<usize>()];
+        Self::new(self.sample).fill(&mut all);
+        Ok(all)
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), Refusal> {
+        self.position = position;
+        Ok(())
+    }
+
     fn sample(&self) -> [usize; 3] {
         self.sample
     }
@@ -57,7 +68,7 @@ pub struct Silent {
 
 impl Observer for Silent {
     fn report(&mut self, report: &Report) -> Result<(), Refusal> {
-        self.report = Some(*report);
+        self.report = Some(report.clone());
         Ok(())
     }
 

@@ -5,7 +5,8 @@ use crate::kernels::map::Operand;
 use crate::kernels::math::Math;
 use crate::kernels::noise::Draw;
 use crate::kernels::{
-    activation, batch_norm, conv, convert, dropout, map, matmul, maxout, noise, reduce, update,
+    activation, batch_norm, blocks, conv, convert, dropout, map, matmul, maxout, noise, reduce,
+    update,
 };
 use crate::memory::{Memory, View};
 use tape::{Act, Clock, Law, Op, Over, Owner};
@@ -127,6 +128,22 @@ pub(crate) fn run<R: Math>(
         Op::MaxoutScatter { .. } => {
             let (r, [dx]) = memory.operands([out]);
             maxout::scatter(r.read(ins[0]), r.read(ins[1]), dx);
+        }
+        Op::PoolPick(g) => {
+            let (r, [y]) = memory.operands([out]);
+            blocks::pick(g, r.read(ins[0]), r.read(ins[1]), y);
+        }
+        Op::PoolScatter(g) => {
+            let (r, [dx]) = memory.operands([out]);
+            blocks::scatter(g, r.read(ins[0]), r.read(ins[1]), dx);
+        }
+        Op::Upsample(g) => {
+            let (r, [y]) = memory.operands([out]);
+            blocks::upsample(g, r.read(ins[0]), y);
+        }
+        Op::BlockSum(g) => {
+            let (r, [dx]) = memory.operands([out]);
+            blocks::sum(g, r.read(ins[0]), dx);
         }
         Op::Dropout { keep, scale, stream } => {
             let (r, [y]) = memory.operands([out]);

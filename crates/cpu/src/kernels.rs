@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod batch_norm;
+pub mod blocks;
 pub mod channels;
 pub mod chunks;
 pub mod conv;

@@ -7,12 +7,14 @@ mod arms;
 mod executor;
 pub mod kernels;
 mod memory;
+mod speed;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use std::sync::Arc;
 use tape::Device;
 
 pub use executor::{Cpu, working_bytes};
+pub use speed::{Speed, speed};
 
 /// The threads that an executor works with; 0 asks for one per core.
 ///

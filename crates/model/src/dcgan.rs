@@ -1,12 +1,23 @@
-//! DCGAN: Radford, Metz & Chintala 2015, figure 1 and the guidelines of section 3.
+//! DCGAN: Radford, Metz & Chintala 2015, figure 1, and the guidelines of section 3, each a switch.
+
+mod discriminator;
+mod generator;
+mod layer;
+
+pub(crate) use discriminator::Discriminator;
+pub(crate) use generator::Generator;
 
 use crate::{Noise, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tape::{Init, Network, Norm, Statistics, T, Tape, Window};
+use tape::Window;
 
 /// All-convolutional networks. The defaults are the paper's: 64×64 images in colour, 128 features
 /// next to the image, twice as many at each halving of its side.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// Hidden layers are normalised; one that is not has a bias per channel, in place of the shift of its
+/// norm. G's output and D's logit are products alone, as is D's input layer but for its activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dcgan {
     /// Side of the images: a power of two from 16 to 256.
@@ -21,26 +32,100 @@ pub struct Dcgan {
     pub width: usize,
     /// Height and width of the kernels: 4 or 5.
     pub kernel: usize,
-    /// Slope of D's leaky rectifiers on their negative side.
-    pub slope: f64,
+    /// How a layer of D halves the side.
+    pub down: Down,
+    /// How a layer of G doubles the side.
+    pub up: Up,
     /// Normalisation in G, but for its output.
     pub norm_g: NormKind,
     /// Normalisation in D, but for its input.
     pub norm_d: NormKind,
+    /// Whether the network that is normalised is so at its end next to the image as well: G's output
+    /// before its last function, and D's input layer behind its convolution. "Directly applying
+    /// batchnorm to all layers however, resulted in sample oscillation and model instability."
+    pub norm_ends: bool,
+    /// Units of a fully connected layer between z and G's projection, and of one between D's
+    /// features and its logit; 0 for none. They are normalised and activated as the rest of their
+    /// network.
+    pub hidden_fc: usize,
+    /// Activation of G's layers, but for its output.
+    pub activation_g: ActivationG,
+    /// What brings G's output into the range of pixels.
+    pub output: Squash,
+    /// Activation of D's layers.
+    pub activation_d: ActivationD,
+    /// Linear pieces of each maxout unit in D: its layers compute this many times their features, of
+    /// which the largest remain. Norms come before.
+    pub pieces: usize,
+    /// Slope of leaky rectifiers on their negative side; 0 makes them rectifiers.
+    pub slope: f64,
     /// Added to the variance in batch norm.
     pub eps: f64,
     /// Weights start normal with this standard deviation.
     pub init: f64,
 }
 
+/// How a layer of D halves the side of its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Down {
+    /// A convolution of stride 2.
+    Strided,
+    /// A convolution of stride 1, and of each 2×2 block of its features the largest. Norm and
+    /// activation come behind.
+    MaxPool,
+}
+
+/// How a layer of G doubles the side of its images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Up {
+    /// A transposed convolution of stride 2, which the paper calls fractionally-strided.
+    Fractional,
+    /// Every pixel four times, and a convolution of stride 1.
+    Nearest,
+}
+
 /// How the layers of a network are normalised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
     /// Batch norm.
     Batch,
     /// Not at all.
     None,
+}
+
+/// Activation of G's hidden layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationG {
+    /// Rectified linear, as in the paper.
+    Relu,
+    /// Hyperbolic tangent, a bounded one.
+    Tanh,
+    /// Leaky rectified linear, of the model's slope.
+    LeakyRelu,
+}
+
+/// Activation of D's layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationD {
+    /// Leaky rectified linear, of the model's slope, as in the paper.
+    LeakyRelu,
+    /// Maxout, "in contrast to" which the paper's guideline is.
+    Maxout,
+}
+
+/// What brings G's output into the range of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Squash {
+    /// Hyperbolic tangent: pixels in [−1, 1].
+    Tanh,
+    /// Logistic function: pixels in [0, 1].
+    Sigmoid,
 }
 
 impl Default for Dcgan {
@@ -52,9 +137,17 @@ impl Default for Dcgan {
             noise: Noise::Uniform,
             width: 128,
             kernel: 5,
-            slope: 0.2,
+            down: Down::Strided,
+            up: Up::Fractional,
             norm_g: NormKind::Batch,
             norm_d: NormKind::Batch,
+            norm_ends: false,
+            hidden_fc: 0,
+            activation_g: ActivationG::Relu,
+            output: Squash::Tanh,
+            activation_d: ActivationD::LeakyRelu,
+            pieces: 2,
+            slope: 0.2,
             eps: 1e-5,
             init: 0.02,
         }
@@ -63,6 +156,9 @@ impl Default for Dcgan {
 
 /// Side of the innermost features.
 const INNER: usize = 4;
+
+/// No layer is wider than this: beyond it a number is a slip of the pen.
+const WIDEST: usize = 1 << 16;
 
 impl Dcgan {
     /// Refuses what cannot be built, and samples `[h, w, c]` that do not fit.
@@ -92,7 +188,7 @@ impl Dcgan {
             "1 for grey or 3 for colour",
             "change it",
         )?;
-        count("latent", self.latent, 1 << 16)?;
+        count("latent", self.latent, WIDEST)?;
         count("width", self.width, 1 << 12)?;
         Problem::unless(
             self.kernel == 4 || self.kernel == 5,
@@ -100,6 +196,27 @@ impl Dcgan {
             self.kernel,
             "4 or 5, the kernels that halve a side exactly",
             "use 5 for the paper's networks, 4 for the PyTorch example's",
+        )?;
+        Problem::unless(
+            !self.norm_ends || self.norm_g == NormKind::Batch || self.norm_d == NormKind::Batch,
+            "norm_ends",
+            "true",
+            "false, since neither network is normalised",
+            "set `norm_ends: false`, or `batch` for `norm_g`, `norm_d` or both",
+        )?;
+        Problem::unless(
+            self.hidden_fc <= WIDEST,
+            "hidden_fc",
+            self.hidden_fc,
+            format!("0 to {WIDEST} units"),
+            "use 0 for no fully connected layer, as in the paper",
+        )?;
+        Problem::unless(
+            (2..=16).contains(&self.pieces),
+            "pieces",
+            self.pieces,
+            "2 to 16 linear pieces, since one piece is a linear unit",
+            "use 2, the fewest that bend",
         )?;
         Problem::unless(
             self.slope.is_finite() && (0.0..1.0).contains(&self.slope),
@@ -121,127 +238,10 @@ impl Dcgan {
     fn innermost(&self) -> usize {
         self.width * self.image / (2 * INNER)
     }
-}
 
-/// A product or convolution, and what normalises its result.
-struct Layer {
-    weight: T,
-    /// Only where a fully connected layer has no norm behind it.
-    bias: Option<T>,
-    norm: Option<Norm>,
-}
-
-impl Layer {
-    #[track_caller]
-    fn normalized(&self, t: &Tape, x: T, statistics: Statistics) -> T {
-        match &self.norm {
-            Some(norm) => t.batch_norm(x, norm, statistics),
-            None => x,
-        }
-    }
-}
-
-/// The registered parameters.
-pub(crate) struct Networks {
-    window: Window,
-    slope: f64,
-    innermost: usize,
-    project: Layer,
-    up: Vec<Layer>,
-    to_image: T,
-    down: Vec<Layer>,
-    logit: T,
-}
-
-impl Networks {
-    pub fn new(t: &Tape, model: &Dcgan, g: Network, d: Network) -> Self {
-        let weight = |network, layer: usize, shape: &[usize]| {
-            let shape = tape::Shape::new(shape);
-            let name = format!("{layer}.weight");
-            t.parameter(network, &name, shape, Init::normal(model.init))
-        };
-        let norm = |kind, network, layer: usize, channels| {
-            (kind == NormKind::Batch)
-                .then(|| t.norm(network, &layer.to_string(), channels, model.eps))
-        };
-        let k = model.kernel;
-        let innermost = model.innermost();
-
-        let flat = INNER * INNER * innermost;
-        let project = Layer {
-            weight: weight(g, 0, &[model.latent, flat]),
-            bias: (model.norm_g == NormKind::None)
-                .then(|| t.parameter(g, "0.bias", [flat], Init::Constant(0.0))),
-            norm: norm(model.norm_g, g, 0, innermost),
-        };
-        let mut up = Vec::new();
-        let mut channels = innermost;
-        while channels > model.width {
-            let layer = up.len() + 1;
-            up.push(Layer {
-                weight: weight(g, layer, &[channels, k, k, channels / 2]),
-                bias: None,
-                norm: norm(model.norm_g, g, layer, channels / 2),
-            });
-            channels /= 2;
-        }
-        let to_image = weight(g, up.len() + 1, &[channels, k, k, model.channels]);
-
-        let mut down = vec![Layer {
-            weight: weight(d, 0, &[model.width, k, k, model.channels]),
-            bias: None,
-            norm: None,
-        }];
-        let mut channels = model.width;
-        while channels < innermost {
-            let layer = down.len();
-            down.push(Layer {
-                weight: weight(d, layer, &[2 * channels, k, k, channels]),
-                bias: None,
-                norm: norm(model.norm_d, d, layer, 2 * channels),
-            });
-            channels *= 2;
-        }
-        let logit = weight(d, down.len(), &[flat, 1]);
-
-        Self {
-            // Kernel 4 with one zero before the image, or 5 with two: both halve a side exactly.
-            window: Window { kernel: k, stride: 2, pad: k - 3 },
-            slope: model.slope,
-            innermost,
-            project,
-            up,
-            to_image,
-            down,
-            logit,
-        }
-    }
-
-    /// z `[n, latent]` → images `[n, image, image, channels]` in [−1, 1].
-    pub fn generate(&self, t: &Tape, z: T, statistics: Statistics) -> T {
-        let n = t.shape(z).rows();
-        let mut x = t.matmul(z, self.project.weight); // [n, 4·4·C]
-        if let Some(bias) = self.project.bias {
-            x = t.add_bias(x, bias);
-        }
-        x = t.reshape(x, [n, INNER, INNER, self.innermost]); // [n, 4, 4, C]
-        x = t.relu(self.project.normalized(t, x, statistics));
-        for layer in &self.up {
-            x = t.dgrad(x, layer.weight, self.window); // [n, 2s, 2s, c/2]
-            x = t.relu(layer.normalized(t, x, statistics));
-        }
-        t.tanh(t.dgrad(x, self.to_image, self.window)) // [n, image, image, channels]
-    }
-
-    /// Images `[n, image, image, channels]` → logits `[n, 1]`.
-    pub fn discriminate(&self, t: &Tape, image: T, statistics: Statistics) -> T {
-        let n = t.shape(image).rows();
-        let mut x = image;
-        for layer in &self.down {
-            x = t.fprop(x, layer.weight, self.window); // [n, s/2, s/2, 2c]
-            x = t.leaky_relu(layer.normalized(t, x, statistics), self.slope);
-        }
-        x = t.reshape(x, [n, INNER * INNER * self.innermost]); // [n, 4·4·C]
-        t.matmul(x, self.logit) // [n, 1]
+    /// Kernel 4 with one zero before the image, or 5 with two: stride 2 halves a side exactly, and
+    /// stride 1 keeps it.
+    fn window(&self, stride: usize) -> Window {
+        Window { kernel: self.kernel, stride, pad: self.kernel - 3 }
     }
 }

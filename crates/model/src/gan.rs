@@ -1,11 +1,13 @@
 //! The two players, whatever they are made of.
 
-use crate::{Dcgan, Goodfellow, NormKind, Output, Problem, dcgan, goodfellow};
+use crate::dcgan::{Discriminator, Generator};
+use crate::{Dcgan, Goodfellow, NormKind, Output, Problem, Squash, goodfellow};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::{Dtype, Law, Network, Statistics, T, Tape};
 
 /// Which networks play.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Model {
     /// Fully connected, Goodfellow et al. 2014.
@@ -26,7 +28,8 @@ impl Model {
         }
     }
 
-    /// Whether D has batch norm, so that its answers depend on the whole batch.
+    /// Whether D has batch norm, so that its answers depend on the whole batch. The layers that
+    /// switches add follow `norm_d` like the rest.
     pub fn has_norm_d(&self) -> bool {
         match self {
             Self::Goodfellow(_) => false,
@@ -39,6 +42,14 @@ impl Model {
         match self {
             Self::Goodfellow(_) => false,
             Self::Dcgan(model) => model.norm_g == NormKind::Batch,
+        }
+    }
+
+    /// Whether a batch norm sees one number per sample, so that one sample alone has no variance.
+    pub fn has_norm_of_units(&self) -> bool {
+        match self {
+            Self::Goodfellow(_) => false,
+            Self::Dcgan(model) => model.hidden_fc > 0 && (self.has_norm_g() || self.has_norm_d()),
         }
     }
 
@@ -63,6 +74,7 @@ impl Model {
     pub fn range(&self) -> [f64; 2] {
         match self {
             Self::Goodfellow(model) if model.generator.output == Output::Sigmoid => [0.0, 1.0],
+            Self::Dcgan(model) if model.output == Squash::Sigmoid => [0.0, 1.0],
             _ => [-1.0, 1.0],
         }
     }
@@ -77,7 +89,7 @@ impl Model {
 
 enum Networks {
     Goodfellow(goodfellow::Networks),
-    Dcgan(dcgan::Networks),
+    Dcgan(Box<Generator>, Box<Discriminator>),
 }
 
 /// A generator and a discriminator whose parameters are registered on a tape. The methods record.
@@ -102,7 +114,10 @@ impl Gan {
             Model::Goodfellow(model) => {
                 Networks::Goodfellow(goodfellow::Networks::new(t, model, sample, g, d))
             }
-            Model::Dcgan(model) => Networks::Dcgan(dcgan::Networks::new(t, model, g, d)),
+            Model::Dcgan(model) => {
+                let generator = Generator::new(t, model, g);
+                Networks::Dcgan(generator.into(), Discriminator::new(t, model, d).into())
+            }
         };
         Self { g, d, model: model.clone(), sample, networks }
     }
@@ -116,7 +131,7 @@ impl Gan {
     pub fn generate(&self, t: &Tape, z: T, statistics: Statistics) -> T {
         match &self.networks {
             Networks::Goodfellow(networks) => networks.generate(t, z),
-            Networks::Dcgan(networks) => networks.generate(t, z, statistics),
+            Networks::Dcgan(generator, _) => generator.generate(t, z, statistics),
         }
     }
 
@@ -125,7 +140,7 @@ impl Gan {
     pub fn discriminate(&self, t: &Tape, x: T, statistics: Statistics) -> T {
         match &self.networks {
             Networks::Goodfellow(networks) => networks.discriminate(t, x, statistics),
-            Networks::Dcgan(networks) => networks.discriminate(t, x, statistics),
+            Networks::Dcgan(_, discriminator) => discriminator.discriminate(t, x, statistics),
         }
     }
 

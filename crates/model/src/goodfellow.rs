@@ -2,12 +2,13 @@
 //! that was published with it.
 
 use crate::{Noise, Problem};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::{Init, Network, Statistics, T, Tape};
 
 /// A generator of rectified linear units and a discriminator of maxout units with dropout. The
 /// defaults are those of MNIST in the 2014 code.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Goodfellow {
     /// G.
@@ -17,7 +18,7 @@ pub struct Goodfellow {
 }
 
 /// G: noise, hidden layers of rectified linear units, an output layer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReluGenerator {
     /// Coordinates of z.
@@ -37,7 +38,7 @@ pub struct ReluGenerator {
 }
 
 /// D: hidden layers of maxout units, one logit; dropout before every layer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaxoutDiscriminator {
     /// Units of the hidden layers.
@@ -53,7 +54,7 @@ pub struct MaxoutDiscriminator {
 }
 
 /// What follows the last layer of G.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
     /// Logistic function: pixels in [0, 1].

@@ -10,7 +10,7 @@ mod goodfellow;
 mod noise;
 mod problem;
 
-pub use dcgan::{Dcgan, NormKind};
+pub use dcgan::{ActivationD, ActivationG, Dcgan, Down, NormKind, Squash, Up};
 pub use gan::{Gan, Model};
 pub use goodfellow::{Goodfellow, MaxoutDiscriminator, Output, ReluGenerator};
 pub use noise::Noise;

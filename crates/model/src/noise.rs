@@ -1,10 +1,11 @@
 //! The noise z that G maps to samples.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tape::Law;
 
 /// Distribution of each coordinate of z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Noise {
     /// Uniform.

@@ -1,7 +1,7 @@
 //! The networks have the parameters and shapes that the papers and their code give them.
 
-use model::{Dcgan, Gan, Goodfellow, Model, NormKind};
-use tape::{Dtype, Network, Op, Options, Statistics, Tape};
+use model::{ActivationD, ActivationG, Dcgan, Down, Gan, Goodfellow, Model, NormKind, Squash, Up};
+use tape::{Act, Dtype, Network, Op, Options, Statistics, Tape};
 
 fn count(t: &Tape, network: Network) -> usize {
     t.shape(t.flat(network)).len()
@@ -53,6 +53,101 @@ fn dcgan_has_the_sizes_of_the_paper() {
     let [g, d] = sizes(Model::Dcgan(Dcgan::default()), [64, 64, 3]);
     assert_eq!(g, 18_885_760 - 2 * (16_384 - 1_024));
     assert_eq!(d, 17_232_768);
+}
+
+/// What each switch adds to the paper's networks, at 64 pixels and width 128.
+#[test]
+fn switches_change_the_sizes_by_what_they_say() {
+    let size = |model| sizes(Model::Dcgan(model), [64, 64, 3]);
+    let paper = Dcgan::default;
+    let [g, d] = size(paper());
+    // Weights of a convolution do not know its stride.
+    assert_eq!(size(Dcgan { down: Down::MaxPool, up: Up::Nearest, ..paper() }), [g, d]);
+    // Gains go, shifts become biases: of 1024 … 128 channels in G, of 256 … 1024 in D.
+    let none = Dcgan { norm_g: NormKind::None, norm_d: NormKind::None, ..paper() };
+    assert_eq!(size(none), [g - 1_920, d - 1_792]);
+    // Gain and shift of 3 and of 128 channels, where the network is normalised at all.
+    assert_eq!(size(Dcgan { norm_ends: true, ..paper() }), [g + 2 * 3, d + 2 * 128]);
+    let half = Dcgan { norm_ends: true, norm_d: NormKind::None, ..paper() };
+    assert_eq!(size(half), [g + 2 * 3, d - 1_792]);
+    // 100·1024 with a norm before 1024·16384 instead of 100·16384; 16384·1024 with a norm before 1024
+    // instead of 16384.
+    let flat = 4 * 4 * 1024;
+    let expected = [g + 924 * flat + (100 + 2) * 1024, d + 1023 * flat + (2 + 1) * 1024];
+    assert_eq!(size(Dcgan { hidden_fc: 1024, ..paper() }), expected);
+    // Everything but the logit is there three times.
+    let maxout = Dcgan { activation_d: ActivationD::Maxout, pieces: 3, ..paper() };
+    assert_eq!(size(maxout.clone()), [g, 3 * (d - flat) + flat]);
+    let hidden = 3 * (d - flat) + 3 * (flat + 2) * 1024 + 1024;
+    assert_eq!(size(Dcgan { hidden_fc: 1024, ..maxout })[1], hidden);
+    // Functions have no parameters.
+    let functions = Dcgan {
+        activation_g: ActivationG::Tanh,
+        output: Squash::Sigmoid,
+        slope: 0.0,
+        pieces: 5,
+        ..paper()
+    };
+    assert_eq!(size(functions), [g, d]);
+}
+
+/// The operations of G and D on fakes, fused.
+fn forward(model: Dcgan) -> Vec<Op> {
+    let sample = [model.image, model.image, model.channels];
+    let t = Tape::new(1);
+    let gan = Gan::new(&t, &Model::Dcgan(model), sample);
+    let program = t.record("forward", |t| {
+        let x = gan.generate(t, gan.noise(t, 3), Statistics::Batch);
+        t.output("logits", gan.discriminate(t, x, Statistics::Batch));
+    });
+    let compiled = t.compile(&Options::default());
+    compiled.program(program).nodes.iter().map(|n| n.op.clone()).collect()
+}
+
+fn times(ops: &[Op], is: impl Fn(&Op) -> bool) -> usize {
+    ops.iter().filter(|op| is(op)).count()
+}
+
+/// At 32 pixels G has three layers that double and D three that halve.
+#[test]
+fn pooling_networks_have_no_stride() {
+    let model = Dcgan { image: 32, width: 2, ..Dcgan::default() };
+    let strided = forward(model.clone());
+    assert_eq!(times(&strided, |op| matches!(op, Op::Dgrad(c) if c.stride == 2)), 3);
+    assert_eq!(times(&strided, |op| matches!(op, Op::Fprop(c) if c.stride == 2)), 3);
+    for kernel in [4, 5] {
+        let model = Dcgan { kernel, down: Down::MaxPool, up: Up::Nearest, ..model.clone() };
+        let pooled = forward(model);
+        let whole =
+            |op: &Op| matches!(op, Op::Fprop(c) if c.stride == 1 && [c.p, c.q] == [c.h, c.w]);
+        assert_eq!(times(&pooled, whole), 6);
+        assert_eq!(times(&pooled, |op| matches!(op, Op::Dgrad(_))), 0);
+        assert_eq!(times(&pooled, |op| matches!(op, Op::PoolPick(_))), 3);
+        assert_eq!(times(&pooled, |op| matches!(op, Op::Upsample(_))), 3);
+        // The pool is before the norm, which keeps its activation: 3 in G, 2 in D.
+        assert_eq!(times(&pooled, |op| *op == Op::Normalize(Act::Leaky(0.0))), 3);
+        assert_eq!(times(&pooled, |op| *op == Op::Normalize(Act::Leaky(0.2))), 2);
+    }
+}
+
+/// Norm and activation are one operation, whichever: 2 norms in G and 1 in D at 16 pixels.
+#[test]
+fn norms_take_the_activation_behind_them() {
+    let small = || Dcgan { image: 16, width: 2, ..Dcgan::default() };
+    let acts = |model| -> Vec<Act> {
+        let act = |op: &Op| if let Op::Normalize(act) = op { Some(*act) } else { None };
+        forward(model).iter().filter_map(act).collect()
+    };
+    let (relu, leaky) = (Act::Leaky(0.0), Act::Leaky(0.2));
+    assert_eq!(acts(small()), [relu, relu, leaky]);
+    let tanh = Dcgan { activation_g: ActivationG::Tanh, slope: 0.0, ..small() };
+    assert_eq!(acts(tanh), [Act::Tanh, Act::Tanh, relu]);
+    let leak = Dcgan { activation_g: ActivationG::LeakyRelu, slope: 0.1, ..small() };
+    assert_eq!(acts(leak), [Act::Leaky(0.1); 3]);
+    let ends = Dcgan { norm_ends: true, output: Squash::Sigmoid, ..small() };
+    assert_eq!(acts(ends), [relu, relu, Act::Sigmoid, leaky, leaky]);
+    let maxout = Dcgan { activation_d: ActivationD::Maxout, hidden_fc: 6, ..small() };
+    assert_eq!(acts(maxout), [relu, relu, relu, Act::None, Act::None]);
 }
 
 #[test]
@@ -123,7 +218,10 @@ fn pixels_are_scaled_to_the_range_of_the_output() {
     for (model, expected) in [
         (Model::Goodfellow(Goodfellow::default()), [1.0 / 255.0, 0.0]),
         (Model::Dcgan(Dcgan::default()), [2.0 / 255.0, -1.0]),
+        (Model::Dcgan(Dcgan { output: Squash::Sigmoid, ..Dcgan::default() }), [1.0 / 255.0, 0.0]),
     ] {
+        let [black, white] = model.range();
+        assert_eq!([(white - black) / 255.0, black], expected);
         let t = Tape::new(1);
         let gan = Gan::new(&t, &model, [64, 64, 3]);
         let x = t.input("x", Dtype::U8, [2, 64, 64, 3]);

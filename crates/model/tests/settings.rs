@@ -17,11 +17,14 @@ fn defaults_are_written_and_read() {
 }
 
 #[test]
-fn unknown_keys_are_refused() {
+fn unknown_keys_and_choices_are_refused() {
     for json in [
         r#"{"dcgan": {"slop": 0.2}}"#,
         r#"{"goodfellow": {"generator": {"hiden": [3]}}}"#,
         r#"{"biggan": {}}"#,
+        r#"{"dcgan": {"down": "average"}}"#,
+        r#"{"dcgan": {"output": "linear"}}"#,
+        r#"{"dcgan": {"hidden_fc": -1}}"#,
     ] {
         assert!(serde_json::from_str::<Model>(json).is_err(), "{json}");
     }
@@ -37,6 +40,18 @@ fn problems_name_key_value_and_fix() {
         (r#"{"dcgan": {"image": 32, "channels": 1, "kernel": 3}}"#, "dcgan.kernel", "3"),
         (r#"{"dcgan": {"image": 32, "channels": 1, "width": 0}}"#, "dcgan.width", "0"),
         (r#"{"dcgan": {"image": 32, "channels": 1, "slope": 1.5}}"#, "dcgan.slope", "1.5"),
+        (
+            r#"{"dcgan": {"image": 32, "channels": 1, "norm_ends": true, "norm_g": "none", "norm_d": "none"}}"#,
+            "dcgan.norm_ends",
+            "true",
+        ),
+        (
+            r#"{"dcgan": {"image": 32, "channels": 1, "hidden_fc": 65537}}"#,
+            "dcgan.hidden_fc",
+            "65537",
+        ),
+        (r#"{"dcgan": {"image": 32, "channels": 1, "pieces": 1}}"#, "dcgan.pieces", "1"),
+        (r#"{"dcgan": {"image": 32, "channels": 1, "pieces": 17}}"#, "dcgan.pieces", "17"),
         (r#"{"dcgan": {"image": 64, "channels": 1}}"#, "dcgan.image", "64"),
         (r#"{"goodfellow": {"generator": {"hidden": [0]}}}"#, "goodfellow.generator.hidden.0", "0"),
         (
@@ -54,6 +69,17 @@ fn problems_name_key_value_and_fix() {
         let start = format!("`{key}`: found {found}, expected ");
         assert!(message.starts_with(&start), "{json}: {message}");
         assert!(message.contains("; "), "no fix: {message}");
+    }
+}
+
+/// One of the two is enough for the ends to follow.
+#[test]
+fn ends_follow_the_network_that_is_normalised() {
+    for norms in [r#""norm_g": "none""#, r#""norm_d": "none""#] {
+        let json = format!(r#"{{"dcgan": {{"norm_ends": true, "output": "sigmoid", {norms}}}}}"#);
+        let model: Model = serde_json::from_str(&json).unwrap();
+        model.check([64, 64, 3]).unwrap();
+        assert_ne!(model.has_norm_g(), model.has_norm_d());
     }
 }
 

@@ -27,6 +27,9 @@ struct Cli {
     /// Threads to compute with; 0 for one per core
     #[arg(long, global = true, default_value_t = 0)]
     threads: usize,
+    /// Stop, with a checkpoint, when standard input ends
+    #[arg(long, global = true, hide = true)]
+    leash: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,12 +43,34 @@ enum Command {
         /// Run directory
         run: PathBuf,
     },
+    /// Train the variants of an ablation, each with all its seeds; prints the table that compares them
+    Ablate(Ablate),
     /// Draw samples from a run; prints the file
     Sample(Sample),
+    /// Make a page of each run or ablation, to look at and to pass on; prints the files
+    Report {
+        /// Directories of runs or ablations
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
     /// Print the programs of an experiment: shapes, places, FLOPs, bytes, peak memory
     Show {
         #[command(flatten)]
         experiment: Experiment,
+    },
+    /// List the runs below a folder: state, progress, last figures
+    Runs(Runs),
+    /// Say what this machine offers to Duel, and what it lacks
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON schema of a YAML, for editors
+    Schema {
+        /// Of which kind of file
+        #[arg(value_enum, default_value_t)]
+        of: Kind,
     },
     /// Fetch, import and look at data sets
     #[command(subcommand)]
@@ -75,6 +100,27 @@ pub(crate) struct Train {
 }
 
 #[derive(Args)]
+pub(crate) struct Ablate {
+    #[command(flatten)]
+    pub experiment: Experiment,
+    /// Run this variant alone; may be repeated
+    #[arg(long, value_name = "VARIANT")]
+    pub only: Vec<String>,
+    /// How many run at once; they share the threads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Print every variant and its cost, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Run the size that the file's `smoke` describes, which ends in minutes
+    #[arg(long)]
+    pub smoke: bool,
+    /// The ablation's directory. Default: runs/<ablation>, runs/<ablation>_smoke
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub(crate) struct Sample {
     /// Run directory
     pub run: PathBuf,
@@ -91,6 +137,23 @@ pub(crate) struct Sample {
     /// Use the trained weights instead of their moving average
     #[arg(long)]
     pub no_ema: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Runs {
+    /// Where to look, with all folders below it. Default: runs
+    pub folder: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A kind of YAML file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// What is trained: experiments/*.yaml
+    #[default]
+    Experiment,
 }
 
 #[derive(Subcommand)]
@@ -188,6 +251,10 @@ pub(crate) struct Globals {
     pub data: PathBuf,
     /// Threads; 0 for one per core.
     pub threads: usize,
+    /// What to log.
+    pub log: String,
+    /// Whether a run stops when standard input ends.
+    pub leash: bool,
 }
 
 impl Globals {
@@ -225,12 +292,18 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         eprintln!("error: signals: {error}");
         return ExitCode::FAILURE;
     }
-    let globals = Globals { data: cli.data, threads: cli.threads };
-    let ended = match cli.command {
+    let Cli { data, threads, log, leash, command } = cli;
+    let globals = Globals { data, threads, log, leash };
+    let ended = match command {
         Command::Train(train) => command::train::run(&globals, &train),
         Command::Resume { run } => command::resume::run(&globals, &run),
+        Command::Ablate(ablate) => command::ablate::run(&globals, &ablate),
         Command::Sample(sample) => command::sample::run(&globals, &sample),
+        Command::Report { folders } => command::report::run(&globals, &folders),
         Command::Show { experiment } => command::show::run(&globals, &experiment),
+        Command::Runs(runs) => command::runs::run(&runs),
+        Command::Doctor { json } => command::doctor::run(&globals, json),
+        Command::Schema { of } => command::schema::run(of),
         Command::Data(data) => command::data::run(&globals, &data),
     };
     match ended {

@@ -1,8 +1,13 @@
 //! The commands, one file each.
 
+pub(crate) mod ablate;
 pub(crate) mod data;
+pub(crate) mod doctor;
+pub(crate) mod report;
 pub(crate) mod resume;
+pub(crate) mod runs;
 pub(crate) mod sample;
+pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod train;
 

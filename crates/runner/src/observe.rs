@@ -8,28 +8,47 @@ use crate::picture::curves::{PALETTE, Panel, Series, curves};
 use crate::picture::grid::{grid, scale_for};
 use crate::picture::save;
 use crate::progress::{Figures, Progress as Bar};
-use crate::run_dir::{RunDir, at, last_checkpoint};
+use crate::run_dir::{RunDir, at, checkpoints, last_checkpoint};
 use crate::signals::Signals;
+use crate::tensorboard::Events;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
-use train::{Checkpoint, Data, Experiment, Observer, Outcome, Probe, Progress, Refusal, Report};
+use train::{
+    Alarm, Checkpoint, Data, Experiment, Objective, Observer, Outcome, Probe, Progress, Raised,
+    Refusal, Report,
+};
 
 /// A line of `metrics.jsonl`: means over the steps since the line before.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Line {
     step: u64,
     images: u64,
     loss_d: f64,
     loss_g: f64,
-    /// V(D, G), equation 1.
+    /// V(D, G).
     value: f64,
-    /// V at the equilibrium: −log 4.
+    /// V at the equilibrium.
     optimum: Option<f64>,
     d_real: f64,
     d_fake: f64,
+    /// Mean of D's raw output on fakes.
+    logit_fake: f64,
+    /// Of G's samples for fixed noise, as a ratio to the data's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    diversity: Option<f64>,
+    /// Those in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    alarms: Vec<Alarm>,
+    /// How often an alarm has sent the run back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    rollbacks: u64,
     images_per_second: f64,
     data_wait: f64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Keeps a run directory.
@@ -37,12 +56,13 @@ pub(crate) struct Observed {
     name: String,
     run: RunDir,
     journal: Journal,
+    events: Events,
     lines: Vec<Line>,
     bar: Bar,
     signals: Signals,
     /// Mean and standard deviation of one-dimensional data, which are drawn as figure 1.
     gaussian: Option<[f64; 2]>,
-    probabilities: bool,
+    objective: Objective,
 }
 
 impl Observed {
@@ -68,8 +88,9 @@ impl Observed {
         };
         let bar = Bar::new(spec.images.0, images);
         let name = run.path().display().to_string();
-        let probabilities = spec.objective.optimum().is_some();
-        Ok(Self { name, run, journal, lines, bar, signals, gaussian, probabilities })
+        let events = Events::open(run.path(), images)?;
+        let objective = spec.objective;
+        Ok(Self { name, run, journal, events, lines, bar, signals, gaussian, objective })
     }
 
     /// Ends the bar and says what became of the run.
@@ -105,20 +126,24 @@ impl Observed {
             rules,
             log: false,
         };
-        let optimum = self.lines.last().and_then(|line| line.optimum);
-        let log4 = optimum.map(|v| (v, "−log 4".to_string())).into_iter().collect();
-        let (judged, half) = match self.probabilities {
-            true => ("probability", vec![(0.5, "1/2".to_string())]),
-            false => ("score", vec![]),
+        let game = self.objective;
+        let rule = |at: Option<f64>, name: Option<&str>| -> Vec<(f64, String)> {
+            at.zip(name).map(|(at, name)| (at, name.to_string())).into_iter().collect()
         };
+        let judged = if game.is_logistic() { "probability" } else { "score" };
         let panels = [
             panel(
                 "Losses",
-                "nats",
+                game.unit(),
                 vec![series("D", 0, |line| line.loss_d), series("G", 1, |line| line.loss_g)],
                 vec![],
             ),
-            panel("Value V(D, G)", "nats", vec![series("V", 2, |line| line.value)], log4),
+            panel(
+                "Value V(D, G)",
+                game.unit(),
+                vec![series("V", 2, |line| line.value)],
+                rule(game.optimum(), game.optimum_in_words()),
+            ),
             panel(
                 "What D says",
                 judged,
@@ -126,7 +151,7 @@ impl Observed {
                     series("D(x)", 0, |line| line.d_real),
                     series("D(G(z))", 1, |line| line.d_fake),
                 ],
-                half,
+                rule(game.indifference(), Some("1/2")),
             ),
         ];
         Ok(curves(&path, &self.name, &panels)?)
@@ -136,7 +161,8 @@ impl Observed {
 impl Observer for Observed {
     fn report(&mut self, report: &Report) -> Result<(), Refusal> {
         let &Report { step, images, loss_d, loss_g, value, optimum, .. } = report;
-        let &Report { d_real, d_fake, images_per_second, data_wait, .. } = report;
+        let &Report { d_real, d_fake, logit_fake, diversity, rollbacks, .. } = report;
+        let &Report { images_per_second, data_wait, .. } = report;
         let line = Line {
             step,
             images,
@@ -146,18 +172,25 @@ impl Observer for Observed {
             optimum,
             d_real,
             d_fake,
+            logit_fake,
+            diversity,
+            alarms: report.alarms.clone(),
+            rollbacks,
             images_per_second,
             data_wait,
         };
         self.journal.append(&line)?;
+        self.events.report(&line)?;
         self.lines.push(line);
-        let figures = Figures { images, images_per_second, data_wait, d_real, d_fake, value };
+        let figures =
+            Figures { images, images_per_second, data_wait, d_real, d_fake, value, diversity };
         self.bar.update(&figures);
         Ok(())
     }
 
     fn samples(&mut self, at_step: &Progress, probe: &mut Probe<'_>) -> Result<(), Refusal> {
         let images = at_step.images;
+        let path = self.run.path().join(format!("samples/{images:012}.png"));
         if let Some(law) = self.gaussian {
             figure1::draw(&self.run, images, law, probe)?;
         } else {
@@ -167,9 +200,9 @@ impl Observer for Observed {
             let pixels = to_bytes(&probe.generate(weights, &z)?, probe.range());
             let columns = (rows as f64).sqrt().ceil() as usize;
             let picture = grid(&pixels, rows, h, w, c, columns, scale_for(h, w));
-            let path = self.run.path().join(format!("samples/{images:012}.png"));
             save(&picture, &path)?;
         }
+        self.events.samples(images, &fs::read(&path).map_err(|e| at(&path, &e))?)?;
         self.draw_curves()
     }
 
@@ -177,6 +210,28 @@ impl Observer for Observed {
         // The log is durable before the checkpoint that counts its lines.
         self.journal.sync()?;
         Ok(checkpoint.write(&self.run.checkpoint(checkpoint.header.progress.images))?)
+    }
+
+    fn alarm(&mut self, raised: &Raised, answer: &str) {
+        self.bar.note(&format!("alarm: {raised}; {answer}"));
+    }
+
+    fn checkpoint_before(&mut self, images: u64) -> Result<Option<Checkpoint>, Refusal> {
+        let older = checkpoints(self.run.path())?.into_iter().rfind(|(at, _)| *at <= images);
+        Ok(older.map(|(_, path)| Checkpoint::read(&path)).transpose()?)
+    }
+
+    /// What is cut off lies in `abandoned-N` afterwards. In between, whoever resumes finds either the
+    /// newest checkpoint that is left, goes on to the same alarm and comes back here, or the one that
+    /// replaces the good one.
+    fn roll_back(&mut self, checkpoint: &Checkpoint) -> Result<(), Refusal> {
+        let to = &checkpoint.header;
+        self.journal.sync()?;
+        self.run.abandon(to.progress.rollbacks, to.progress.images)?;
+        checkpoint.write(&self.run.checkpoint(to.progress.images))?;
+        self.lines.truncate(to.lines as usize);
+        self.journal = Journal::open(&self.run.path().join("metrics.jsonl"), to.lines)?;
+        Ok(())
     }
 
     fn last_checkpoint(&self) -> Option<PathBuf> {

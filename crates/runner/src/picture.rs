@@ -5,7 +5,7 @@ pub mod density;
 pub mod font;
 pub mod grid;
 
-mod axis;
+pub(crate) mod axis;
 mod canvas;
 
 use crate::aside;

@@ -19,6 +19,8 @@ pub struct Figures {
     pub d_fake: f64,
     /// The value of the game, E log D(x) + E log(1 − D(G(z))).
     pub value: f64,
+    /// Diversity of G's samples as a ratio to the data's.
+    pub diversity: Option<f64>,
 }
 
 /// A run's progress.
@@ -174,9 +176,10 @@ fn pace(f: &Figures, total: u64, left: Option<Duration>) -> String {
     )
 }
 
-/// D(x), D(G(z)), value.
+/// D(x), D(G(z)), value, diversity.
 fn game(f: &Figures) -> String {
-    format!("D(x) {:.3}  D(G(z)) {:.3}  V {:+.3}", f.d_real, f.d_fake, f.value)
+    let diversity = f.diversity.map_or(String::new(), |d| format!("  diversity {d:.2}"));
+    format!("D(x) {:.3}  D(G(z)) {:.3}  V {:+.3}{diversity}", f.d_real, f.d_fake, f.value)
 }
 
 /// A count with three figures: 950, 12.8k, 15.0M.
@@ -212,6 +215,7 @@ mod tests {
         d_real: 0.731,
         d_fake: 0.2684,
         value: -0.8712,
+        diversity: Some(0.934),
     };
 
     #[test]
@@ -222,7 +226,7 @@ mod tests {
             pace(&FIGURES, 15_000_000, left),
             " 21 %  3.2M/15.0M images  4h05m left  812 img/s  data wait 2 %"
         );
-        assert_eq!(game(&FIGURES), "D(x) 0.731  D(G(z)) 0.268  V -0.871");
+        assert_eq!(game(&FIGURES), "D(x) 0.731  D(G(z)) 0.268  V -0.871  diversity 0.93");
         assert_eq!(remaining(10, 10, 20, Duration::from_secs(1)), None);
         assert!(pace(&FIGURES, 0, None).contains("– left"));
     }

@@ -1,5 +1,6 @@
 //! From an experiment to something that runs: data, programs, threads, device.
 
+use crate::ablation::asked::refuse_ablation;
 use crate::cli::Globals;
 use crate::command::Failure;
 use crate::layers::{ConfigError, Layered};
@@ -34,6 +35,7 @@ pub(crate) fn refuse(layered: &Layered, problem: &Problem) -> ConfigError {
 
 /// Types and checks an experiment, before any data is touched.
 pub(crate) fn experiment(layered: &Layered) -> Result<Experiment, ConfigError> {
+    refuse_ablation(layered)?;
     let spec: Experiment = resolve::resolve(layered)?;
     spec.check(1).map_err(|problem| refuse(layered, &problem))?;
     Ok(spec)

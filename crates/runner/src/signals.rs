@@ -5,11 +5,14 @@ use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// Whether the process was asked to stop.
 #[derive(Clone)]
 pub(crate) struct Signals {
     asked: Arc<AtomicBool>,
+    /// Apart from `asked`, which a second signal must find as the first has left it.
+    let_go: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -21,7 +24,18 @@ impl Signals {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
             flag::register(signal, Arc::clone(&asked))?;
         }
-        Ok(Self { asked })
+        Ok(Self { asked, let_go: Arc::default() })
+    }
+
+    /// Is also asked to stop when standard input ends: whoever started this process holds the other
+    /// end, and it ends with them, however they do.
+    pub fn on_leash(&self) {
+        let let_go = Arc::clone(&self.let_go);
+        // Nobody waits for this thread: it may sit in its read until the process ends.
+        thread::spawn(move || {
+            io::copy(&mut io::stdin().lock(), &mut io::sink()).ok();
+            let_go.store(true, Ordering::Relaxed);
+        });
     }
 
     /// A limit on the size of files (`ulimit -f`) becomes an error of the write that meets it,
@@ -31,6 +45,6 @@ impl Signals {
     }
 
     pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed) || self.let_go.load(Ordering::Relaxed)
     }
 }

@@ -10,13 +10,24 @@ use train::{Refusal, Source};
 pub(crate) struct Images {
     shards: Arc<Shards>,
     loader: Loader,
-    pad: usize,
+    /// What the loader was made with, but for where it starts.
+    options: data::Options,
+    /// Time that earlier loaders have waited.
+    waited: Duration,
 }
 
 impl Images {
     pub fn new(shards: Arc<Shards>, options: data::Options) -> data::Result<Self> {
-        let pad = options.pad;
-        Ok(Self { loader: Loader::new(Arc::clone(&shards), options)?, shards, pad })
+        let loader = Loader::new(Arc::clone(&shards), options.clone())?;
+        Ok(Self { shards, loader, options, waited: Duration::ZERO })
+    }
+
+    /// Writes the lines of a picture `[h, w · c]` where padding leaves them room.
+    fn place<T: Copy>(&self, lines: &[T], into: &mut [T]) {
+        let ([_, w, c], wide, pad) = (self.shards.shape(), self.loader.shape(), self.options.pad);
+        for (y, line) in lines.chunks_exact(w * c).enumerate() {
+            into[((y + pad) * wide[1] + pad) * c..][..w * c].copy_from_slice(line);
+        }
     }
 }
 
@@ -30,7 +41,7 @@ impl Source for Images {
     }
 
     fn waited(&self) -> Duration {
-        self.loader.waited()
+        self.waited + self.loader.waited()
     }
 
     fn marginals(&mut self) -> Result<Option<Vec<f64>>, Refusal> {
@@ -42,15 +53,26 @@ impl Source for Images {
             }
         }
         let scale = 1.0 / (255.0 * self.shards.len() as f64);
-        let wide = self.loader.shape();
-        let mut means = vec![0.0; wide.iter().product()];
-        for y in 0..h {
-            let to = ((y + self.pad) * wide[1] + self.pad) * c;
-            for x in 0..w * c {
-                means[to + x] = sums[y * w * c + x] as f64 * scale;
-            }
+        let means: Vec<f64> = sums.into_iter().map(|sum| sum as f64 * scale).collect();
+        let mut padded = vec![0.0; self.loader.shape().iter().product()];
+        self.place(&means, &mut padded);
+        Ok(Some(padded))
+    }
+
+    fn examples(&mut self, n: usize) -> Result<Vec<u8>, Refusal> {
+        let size = self.loader.shape().iter().product();
+        let mut all = vec![0; n * size];
+        for (i, padded) in all.chunks_exact_mut(size).enumerate() {
+            self.place(self.shards.image(i * self.shards.len() / n)?, padded);
         }
-        Ok(Some(means))
+        Ok(all)
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), Refusal> {
+        self.waited += self.loader.waited();
+        let options = data::Options { start: position, ..self.options.clone() };
+        self.loader = Loader::new(Arc::clone(&self.shards), options)?;
+        Ok(())
     }
 
     fn sample(&self) -> [usize; 3] {
@@ -59,5 +81,51 @@ impl Source for Images {
 
     fn dtype(&self) -> Dtype {
         Dtype::U8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data::{Description, Writer};
+
+    /// Ten images of 1×2 pixels, all of one grey, padded to 3×4 and mirrored.
+    fn images(folder: &std::path::Path) -> Images {
+        let about = Description::new("greys", "train", "test", [1, 2, 1]);
+        let mut writer = Writer::create(folder, about).unwrap();
+        for i in 0..10u8 {
+            writer.push(&[i, 100 + i], 0, &i.to_string()).unwrap();
+        }
+        writer.finish(Vec::new()).unwrap();
+        let shards = Arc::new(Shards::open(folder).unwrap());
+        let batch = data::Options::new(1, 3);
+        Images::new(shards, data::Options { pad: 1, flip: true, ..batch }).unwrap()
+    }
+
+    #[test]
+    fn examples_lie_evenly_and_are_not_mirrored() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut images = images(&folder.path().join("train"));
+        let of = |i: u8| [0, 0, 0, 0, 0, i, 100 + i, 0, 0, 0, 0, 0];
+        let expected = [of(0), of(2), of(5), of(7)].concat();
+        assert_eq!(images.examples(4).unwrap(), expected);
+        images.next(&mut [0; 36]).unwrap();
+        assert_eq!(images.examples(4).unwrap(), expected);
+        assert_eq!(images.examples(20).unwrap()[12..24], of(0), "more than there are");
+    }
+
+    #[test]
+    fn a_source_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut images = images(&folder.path().join("train"));
+        let mut batches = [[0; 36]; 4];
+        for batch in &mut batches {
+            images.next(batch).unwrap();
+        }
+        images.seek(6).unwrap();
+        assert_eq!(images.position(), 6);
+        let mut again = [0; 36];
+        images.next(&mut again).unwrap();
+        assert_eq!(again, batches[2]);
     }
 }

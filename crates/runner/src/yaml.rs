@@ -1,8 +1,11 @@
 //! YAML text to untyped values and back. No other file knows which YAML library this is.
 
-use serde::de::{DeserializeSeed, EnumAccess, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, EnumAccess, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A mistake in the YAML itself, before any meaning.
@@ -39,6 +42,50 @@ pub fn from_str(text: &str) -> Result<Value, SyntaxError> {
         }
         SyntaxError { at, message }
     })
+}
+
+/// The keys of the map below `key` of the outermost level, in the order in which they are written,
+/// which a [`Value`] does not keep. None of a text that has no such map.
+pub fn order(text: &str, key: &str) -> Vec<String> {
+    let outer: Result<BTreeMap<String, Below>, _> = serde_yaml::from_str(text);
+    match outer.ok().and_then(|mut outer| outer.remove(key)) {
+        Some(Below::Map(Keys(keys))) => keys,
+        _ => Vec::new(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Below {
+    Map(Keys),
+    Other(IgnoredAny),
+}
+
+/// The keys of a map.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Keys, A::Error> {
+        let mut keys = Vec::new();
+        while let Some((key, _)) = access.next_entry::<String, IgnoredAny>()? {
+            keys.push(key);
+        }
+        Ok(Keys(keys))
+    }
 }
 
 /// Writes a value as YAML: fields in the order of their declaration, enums as one-key maps.
@@ -180,6 +227,13 @@ mod tests {
         let value = json!({"a": {"b": 2.0e-4, "c": [1, -2], "d": "15M"}, "e": true, "f": null});
         assert_eq!(from_str(text).unwrap(), value);
         assert_eq!(from_str("# nothing\n").unwrap(), json!(null));
+    }
+
+    #[test]
+    fn keys_keep_their_order() {
+        let text = "seeds: [0]\nvariants: {zero: {}, b: {x.y: [1]}, a: , 'on': {c: {d: 1}}}\n";
+        assert_eq!(order(text, "variants"), ["zero", "b", "a", "on"]);
+        assert!(order(text, "seeds").is_empty() && order(text, "other").is_empty());
     }
 
     fn mistake(text: &str) -> (Option<(usize, usize)>, String) {

@@ -110,8 +110,13 @@ impl Tape {
 
             (Op::MaxoutPick { pieces }, 0) => self.maxout_scatter(dy, ins[1], *pieces),
             (Op::MaxoutScatter { pieces }, 0) => self.maxout_pick(dy, ins[1], *pieces),
+            (Op::PoolPick(blocks), 0) => self.pool_scatter(*blocks, dy, ins[1]),
+            (Op::PoolScatter(blocks), 0) => self.pool_pick(*blocks, dy, ins[1]),
             // The argmax is constant almost everywhere.
             (Op::MaxoutPick { .. } | Op::MaxoutScatter { .. }, _) => return None,
+            (Op::PoolPick(_) | Op::PoolScatter(_), _) => return None,
+            (Op::Upsample(_), _) => self.block_sum(dy),
+            (Op::BlockSum(_), _) => self.upsample(dy),
             (Op::Dropout { .. }, _) => self.push(node.op.clone(), &[dy], self.shape(dy)),
 
             (Op::Reshape, _) => self.reshape(dy, self.shape(ins[0])),

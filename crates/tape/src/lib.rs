@@ -6,6 +6,7 @@
 //! This crate depends on nothing, does no I/O, starts no thread and does not know which devices
 //! exist.
 
+mod blocks;
 mod compile;
 mod conv;
 mod device;
@@ -21,6 +22,7 @@ mod shape;
 mod show;
 mod tape;
 
+pub use blocks::Blocks;
 pub use compile::{Compiled, Listing};
 pub use conv::Conv;
 pub use device::{Clock, Device, DeviceError, Options};

@@ -2,7 +2,7 @@
 //! in `grad`, an arm in each executor, a cost here.
 
 use crate::expr::{Access, Expr};
-use crate::{Conv, Scalar, Shape, T};
+use crate::{Blocks, Conv, Scalar, Shape, T};
 use std::panic::Location;
 
 /// One entry of a program.
@@ -151,16 +151,24 @@ pub enum Op {
         /// Weight of the batch.
         momentum: f64,
     },
-    /// Maxout (Goodfellow et al. 2013): v, x `[n, units · pieces]` → v at the argmax of x, `[n, units]`.
+    /// Maxout (Goodfellow et al. 2013): v, x `[…, units · pieces]` → v at the argmax of x, `[…, units]`.
     MaxoutPick {
         /// Adjacent columns that compete.
         pieces: usize,
     },
-    /// Adjoint of `MaxoutPick` in v: dy `[n, units]`, x → `[n, units · pieces]`.
+    /// Adjoint of `MaxoutPick` in v: dy `[…, units]`, x → `[…, units · pieces]`.
     MaxoutScatter {
         /// Adjacent columns that compete.
         pieces: usize,
     },
+    /// Max pooling: v, x `[n,h,w,c]` → v at the argmax of x in each 2×2 block, `[n,h/2,w/2,c]`.
+    PoolPick(Blocks),
+    /// Adjoint of `PoolPick` in v: dy `[n,h/2,w/2,c]`, x `[n,h,w,c]` → `[n,h,w,c]`.
+    PoolScatter(Blocks),
+    /// Nearest-neighbour upsampling: x `[n,h/2,w/2,c]` → `[n,h,w,c]`, each pixel four times.
+    Upsample(Blocks),
+    /// Adjoint of `Upsample`: dy `[n,h,w,c]` → the sum of each 2×2 block, `[n,h/2,w/2,c]`.
+    BlockSum(Blocks),
     /// x · scale where a uniform draw is below `keep`, else 0. Its own adjoint: same stream, same mask.
     Dropout {
         /// Probability that a value stays.
@@ -246,6 +254,10 @@ impl Op {
             Self::Running { .. } => "running",
             Self::MaxoutPick { .. } => "maxout_pick",
             Self::MaxoutScatter { .. } => "maxout_scatter",
+            Self::PoolPick(_) => "pool_pick",
+            Self::PoolScatter(_) => "pool_scatter",
+            Self::Upsample(_) => "upsample",
+            Self::BlockSum(_) => "block_sum",
             Self::Dropout { .. } => "dropout",
             Self::Noise { .. } => "noise",
             Self::Reshape => "reshape",
@@ -280,7 +292,8 @@ impl Op {
             Self::Normalize(_) => 4 * len(outs, 0),
             Self::NormalizeSums(_) => 5 * len(ins, 0),
             Self::NormalizeGrad { .. } => 7 * len(outs, 0),
-            Self::MaxoutPick { .. } => len(ins, 1),
+            Self::MaxoutPick { .. } | Self::PoolPick(_) => len(ins, 1),
+            Self::BlockSum(_) => len(ins, 0),
             Self::Dropout { .. } => len(outs, 0),
             Self::Guard => ins.iter().map(|s| s.len() as u64).sum(),
             Self::Sgd { .. } => 4 * len(ins, 0),
@@ -290,6 +303,8 @@ impl Op {
             | Self::StoredStatistics { .. }
             | Self::Running { .. }
             | Self::MaxoutScatter { .. }
+            | Self::PoolScatter(_)
+            | Self::Upsample(_)
             | Self::Noise { .. }
             | Self::Reshape
             | Self::Slice { .. }

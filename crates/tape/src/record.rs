@@ -1,5 +1,6 @@
 //! The pen: one method per operation, with its shape rule.
 
+mod blocks;
 mod linear;
 mod maxout;
 mod norm;

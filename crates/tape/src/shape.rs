@@ -44,6 +44,13 @@ impl Shape {
         self.dims[self.rank as usize - 1]
     }
 
+    /// The same but for the last extent.
+    #[must_use]
+    pub fn with_channels(mut self, channels: usize) -> Self {
+        self.dims[self.rank as usize - 1] = channels;
+        self
+    }
+
     /// The extents of an image batch `[n, h, w, c]`.
     #[track_caller]
     pub fn nhwc(&self) -> [usize; 4] {

@@ -112,6 +112,9 @@ impl Compiled {
             Op::MaxoutPick { pieces } | Op::MaxoutScatter { pieces } => {
                 format!("{} {operands}  of {pieces}", node.op.name())
             }
+            Op::PoolPick(_) | Op::PoolScatter(_) | Op::Upsample(_) | Op::BlockSum(_) => {
+                format!("{} {operands}  2×2", node.op.name())
+            }
             Op::AllReduce { world } => format!("all_reduce {operands}  world {world}"),
             Op::Slice { offset } => format!("slice {operands}  from {offset}"),
             _ => format!("{} {operands}", node.op.name()),

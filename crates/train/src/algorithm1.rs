@@ -2,7 +2,9 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::game::Game;
-use crate::{Checkpoint, Experiment, Observer, Progress, Recorded, Refusal, Source};
+use crate::{
+    Checkpoint, Experiment, Observer, Progress, Raised, Recorded, Refusal, Schedule, Source,
+};
 use std::path::PathBuf;
 use tape::{Device, DeviceError, Options};
 
@@ -43,6 +45,16 @@ pub enum TrainError {
         /// The newest checkpoint.
         last: Option<PathBuf>,
     },
+    /// An alarm ended the run; its state was kept before.
+    #[error("alarm {raised}. {why}. {}, and the run can go on from it. {}", back(last), raised.alarm.advice())]
+    Alarm {
+        /// Which, and by what figures.
+        raised: Box<Raised>,
+        /// Why it ends the run.
+        why: String,
+        /// The newest checkpoint.
+        last: Option<PathBuf>,
+    },
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(#[from] DeviceError),
@@ -80,7 +92,8 @@ fn back(last: &Option<PathBuf>) -> String {
 /// Trains, from the start or from a checkpoint. `data` stands at the checkpoint's position already.
 ///
 /// # Errors
-/// A step that was not finite, with the first tensor that was not; data that does not fit; what the
+/// A step that was not finite, with the first tensor that was not; an alarm that the experiment says
+/// to stop at; data that does not fit; what the
 /// device, the source and the observer report.
 pub fn train(
     job: &Job<'_>,
@@ -94,13 +107,23 @@ pub fn train(
     let _run = tracing::info_span!("run", rank = job.rank).entered();
     device.load(&recorded.tape, &job.options)?;
     let mut game = Game::begin(job, device, data, run, resume)?;
+    let [first, last] = match spec.schedule {
+        Schedule::AlternateBatches => [steps.generator, None],
+        _ => [None, steps.generator],
+    };
     while game.progress.images < spec.images.0 {
         let before = game.progress;
+        if let Some(generator) = first {
+            // The 2015 code: G opens the cycle, and uses up a batch of real samples that D never sees.
+            game.draw()?;
+            game.step_generator(generator)?;
+        }
         for _ in 0..spec.k {
             // "for k steps do": x ~ p_data, z ~ p_z, D ascends its stochastic gradient.
+            game.draw()?;
             game.step_discriminator(steps.discriminator)?;
         }
-        if let Some(generator) = steps.generator {
+        if let Some(generator) = last {
             // z ~ p_z, G descends its stochastic gradient.
             game.step_generator(generator)?;
         }

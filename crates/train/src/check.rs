@@ -1,6 +1,6 @@
 //! What an experiment may say: everything that can be refused before data or a device is touched.
 
-use crate::{Data, Experiment, Objective, SamplingStatistics, Schedule};
+use crate::{Data, Experiment, SamplingStatistics, Schedule};
 use model::{Model, Problem};
 
 /// More than this is a slip of the pen.
@@ -72,21 +72,27 @@ impl Experiment {
         let k = self.k;
         let fix = "`k: 1` alternates the two";
         Problem::unless((1..=1000).contains(&k), "k", k, "1 to 1000 steps of D", fix)?;
+        let shared = match self.schedule {
+            Schedule::Algorithm1 | Schedule::AlternateBatches => None,
+            Schedule::SharedFakes => Some("shared_fakes"),
+            Schedule::Simultaneous => Some("simultaneous"),
+        };
+        let name = shared.unwrap_or_default();
         Problem::unless(
-            k == 1 || self.schedule == Schedule::Algorithm1,
+            k == 1 || shared.is_none(),
             "k",
             k,
-            "1, since with `schedule: shared_fakes` one batch of fakes serves one step of each",
+            format!("1, since with `schedule: {name}` one batch of fakes serves one step of each"),
             "set `k: 1` or `schedule: algorithm1`",
         )?;
-        let penalty = matches!(self.objective, Objective::Wasserstein(w) if w.penalty > 0.0);
+        let (key, penalty) = self.objective.penalty().unwrap_or_default();
         Problem::unless(
-            !(penalty && self.model.has_norm_d()),
+            !(penalty > 0.0 && self.model.has_norm_d()),
             "model.dcgan.norm_d",
             "batch",
             "none, since a gradient penalty asks for the slope of D at each sample by itself, and batch norm \
              mixes samples",
-            "set `norm_d: none` or `objective.wasserstein.penalty: 0`",
+            format!("set `norm_d: none` or `{key}: 0`"),
         )
     }
 
@@ -101,6 +107,14 @@ impl Experiment {
             batch,
             format!("a multiple of {world}, the number of ranks"),
             format!("use {} or {}", (batch / world).max(1) * world, (batch / world + 1) * world),
+        )?;
+        Problem::unless(
+            batch > 1 || !self.model.has_norm_of_units(),
+            "batch",
+            batch,
+            "2 or more, since batch norm behind a fully connected layer (`model.dcgan.hidden_fc`) has one \
+             number per sample, and one number has no variance",
+            "use a larger batch, or set `hidden_fc: 0`",
         )?;
         let images = self.images;
         let fix = "it is the length of the run in real images shown";

@@ -1,6 +1,6 @@
 //! Checkpoints: one safetensors file that holds all that a run is. Equal states give equal bytes.
 
-use crate::{Progress, reals};
+use crate::{Progress, Watch, reals};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tape::DeviceError;
 
 /// Version of the header.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// The one key of metadata: several would be written in the random order of a hash map.
 const KEY: &str = "duel";
@@ -31,6 +31,8 @@ pub struct Header {
     pub position: u64,
     /// Lines of the logs at that moment.
     pub lines: u64,
+    /// What was seen of the run, for alarms.
+    pub watch: Watch,
     /// The experiment, with all its defaults.
     pub configuration: Value,
     /// Hash of the experiment.
@@ -190,6 +192,7 @@ impl Header {
     pub(crate) fn new(
         progress: Progress,
         [position, lines]: [u64; 2],
+        watch: Watch,
         configuration: Value,
         [configuration_hash, program]: [u64; 2],
     ) -> Self {
@@ -199,6 +202,7 @@ impl Header {
             progress,
             position,
             lines,
+            watch,
             configuration,
             configuration_hash: format!("{configuration_hash:016x}"),
             program: format!("{program:016x}"),

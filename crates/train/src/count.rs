@@ -1,7 +1,9 @@
 //! Counts of images: `60000`, `100k`, `1.5M`.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -85,6 +87,21 @@ impl<'de> Deserialize<'de> for Count {
         }
 
         deserializer.deserialize_any(Written)
+    }
+}
+
+impl JsonSchema for Count {
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A whole number; text may end in k, M or G, as in 100k or 1.5M.",
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": "^[0-9]+(\\.[0-9]+)?[kMG]?$",
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! `Experiment`: the one typed form of an experiment, with its defaults.
 
-use crate::{Count, Objective, Optimizer};
+use crate::{Count, Objective, OnAlarm, Optimizer};
 use model::Model;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is trained, on what, how, and how long.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
     /// The networks.
@@ -18,13 +19,14 @@ pub struct Experiment {
     /// In which order they do it.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Steps of D for each step of G: Algorithm 1's k.
+    /// Steps of D for each step of G: Algorithm 1's k. 1 where one program moves both players.
     #[serde(default = "one")]
     pub k: u64,
     /// Samples of a step, of the world; each rank takes batch / world.
     #[serde(default = "batch")]
     pub batch: usize,
-    /// Length of the run, in real images shown to D.
+    /// Length of the run, in real images drawn: those of D's steps, and with
+    /// [`Schedule::AlternateBatches`] those of G's as well. All other counts of images are of these.
     pub images: Count,
     /// How parameters follow their gradients.
     #[serde(default)]
@@ -44,10 +46,13 @@ pub struct Experiment {
     /// How often something is told or kept.
     #[serde(default)]
     pub every: Every,
+    /// What an alarm makes the run do.
+    #[serde(default)]
+    pub on_alarm: OnAlarm,
 }
 
 /// Where real samples come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Data {
     /// Numbers from a normal distribution, as in figure 1 of Goodfellow et al. 2014.
@@ -76,7 +81,7 @@ pub enum Data {
 }
 
 /// A part of a data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// To train on.
@@ -87,7 +92,7 @@ pub enum Split {
 }
 
 /// The order in which the players move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Goodfellow et al. 2014: k steps of D, then one of G, each with noise of its own.
@@ -96,10 +101,17 @@ pub enum Schedule {
     /// The PyTorch example: one batch of fakes serves D's step, and then G's through the D that has
     /// just moved.
     SharedFakes,
+    /// The 2014 code: both move at once, G by the slope of the D that has not moved yet, with the same
+    /// real samples, fakes and dropout. (That code halves D's loss: halve D's rate for it.)
+    Simultaneous,
+    /// The 2015 code: of k + 1 batches of real samples the first goes to G and the others to D, so that
+    /// in an epoch each image is seen by one of them. G has no use for its batch but in a game of
+    /// pairs; the batch is drawn all the same, and counted.
+    AlternateBatches,
 }
 
 /// An optimiser for each player.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Optimizers {
     /// G's.
@@ -109,7 +121,7 @@ pub struct Optimizers {
 }
 
 /// Statistics of G's batch norms where samples are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SamplingStatistics {
     /// Those of the batch of samples, as in the 2015 code.
@@ -120,7 +132,7 @@ pub enum SamplingStatistics {
 }
 
 /// Floating point type of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// What suits the device.
@@ -132,8 +144,8 @@ pub enum Precision {
     F64,
 }
 
-/// How often something is told or kept, in real images shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How often something is told or kept, in real images drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Every {
     /// Means of losses and of D's answers.
@@ -151,9 +163,10 @@ impl Default for Every {
 }
 
 impl Experiment {
-    /// Real images that one iteration shows to D.
+    /// Real images that one iteration draws.
     pub fn images_per_iteration(&self) -> u64 {
-        self.k * self.batch as u64
+        let of_g = u64::from(self.schedule == Schedule::AlternateBatches);
+        (self.k + of_g) * self.batch as u64
     }
 }
 

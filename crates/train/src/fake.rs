@@ -16,6 +16,10 @@ pub struct FakeDevice {
     pub fails_at: Option<u64>,
     /// Name and clock of every training step.
     pub steps: Vec<(String, Clock)>,
+    /// The first byte of the batch of real samples that was there at each of them.
+    pub reals: Vec<u8>,
+    /// The same for the step that was repeated to find a fault.
+    pub checked: Option<u8>,
 }
 
 impl FakeDevice {
@@ -59,6 +63,7 @@ impl Device for FakeDevice {
         let fault = self.fault.unwrap();
         if self.fails_at == Some(clock.tick) {
             if clock.check {
+                self.checked = Some(self.memory[&self.real.unwrap()][0]);
                 return Err(DeviceError::NotFinite {
                     program: name,
                     op: "softplus %7".to_string(),
@@ -80,6 +85,7 @@ impl Device for FakeDevice {
             }
         }
         self.steps.push((name, clock.clone()));
+        self.reals.push(self.memory[&self.real.unwrap()][0]);
         Ok(())
     }
 
@@ -129,6 +135,16 @@ impl Source for Counting {
         Ok(Some((0..size).map(|i| (i % 2) as f64 * 0.75).collect()))
     }
 
+    fn examples(&mut self, n: usize) -> Result<Vec<u8>, Refusal> {
+        let size: usize = self.sample.iter().product();
+        Ok((0..n * size).map(|i| (i / size % 251) as u8).collect())
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), Refusal> {
+        self.position = position;
+        Ok(())
+    }
+
     fn sample(&self) -> [usize; 3] {
         self.sample
     }
@@ -155,7 +171,7 @@ pub struct Diary {
 impl Observer for Diary {
     fn report(&mut self, report: &Report) -> Result<(), Refusal> {
         self.order.push('r');
-        self.reports.push(*report);
+        self.reports.push(report.clone());
         Ok(())
     }
 

@@ -1,10 +1,14 @@
 //! A run in play: its counters, its clock, and what is due.
 
+use crate::alarm::Watch;
 use crate::algorithm1::{Job, TrainError};
+use crate::diversity::Diversity;
 use crate::faults::{History, LOOK_EVERY};
 use crate::{Checkpoint, Observer, Probe, Progress, Report, Source, reals};
 use std::time::{Duration, Instant};
 use tape::{Clock, Device, DeviceError, Program};
+
+mod alarms;
 
 /// Means of pixels are kept this far from 0 and 1 before their logits are taken, as in the 2014 code
 /// (pylearn2). It matters: with half a grey level instead, G ended in one picture after five epochs.
@@ -18,6 +22,8 @@ pub(crate) struct Game<'a> {
     pub progress: Progress,
     /// One batch of real samples.
     real: Vec<u8>,
+    /// How many images the next step adds to those of the run: a batch, if one was drawn for it.
+    drawn: u64,
     scalars: Vec<String>,
     history: History,
     /// When the last report was made: images, time, time spent waiting for data.
@@ -25,6 +31,11 @@ pub(crate) struct Game<'a> {
     /// Images at the last checkpoint and samples of this process.
     kept: Option<u64>,
     shown: Option<u64>,
+    /// What alarms have seen.
+    watch: Watch,
+    diversity: Option<Diversity>,
+    /// The last tick at which it was measured, and what it was.
+    diverse: (Option<u64>, Option<f64>),
 }
 
 impl<'a> Game<'a> {
@@ -51,12 +62,17 @@ impl<'a> Game<'a> {
             run,
             progress: Progress::default(),
             real: vec![0; input.shape.len() * input.dtype.bytes(4)],
+            drawn: 0,
             scalars: tape.scalars(),
             history: History::default(),
             since,
             kept: None,
             shown: None,
+            watch: Watch::default(),
+            diversity: None,
+            diverse: (None, None),
         };
+        game.compare()?;
         match resume {
             Some(checkpoint) => game.resume(checkpoint)?,
             None => game.start()?,
@@ -68,6 +84,7 @@ impl<'a> Game<'a> {
         let clock = self.clock();
         self.device.run(self.job.recorded.init, &clock)?;
         self.start_at_marginals()?;
+        self.watch = Watch::new(self.diversity()?);
         tracing::info!(device = self.device.describe(), "training starts");
         self.samples()
     }
@@ -82,6 +99,8 @@ impl<'a> Game<'a> {
             return Err(TrainError::Data { found, expected });
         }
         self.progress = checkpoint.header.progress;
+        self.watch = checkpoint.header.watch.clone();
+        self.diverse = (None, None);
         self.since.0 = self.progress.images;
         self.kept = Some(self.progress.images);
         tracing::info!(
@@ -118,14 +137,19 @@ impl<'a> Game<'a> {
         Ok(())
     }
 
-    /// Draws a batch and runs D's step, or the step of both.
-    pub fn step_discriminator(&mut self, program: Program) -> Result<(), TrainError> {
+    /// Draws a batch of real samples for the next step.
+    pub fn draw(&mut self) -> Result<(), TrainError> {
         let position = self.data.position();
         let drawn = self.data.next(&mut self.real);
         drawn.map_err(|error| TrainError::Source { position, error })?;
         self.device.write(self.job.recorded.real, &self.real)?;
+        self.drawn = self.job.spec.batch as u64;
+        Ok(())
+    }
+
+    /// Runs D's step, or the step of both.
+    pub fn step_discriminator(&mut self, program: Program) -> Result<(), TrainError> {
         self.step(program, true)?;
-        self.progress.images += self.job.spec.batch as u64;
         self.progress.discriminator += 1;
         if self.job.recorded.steps.generator.is_none() {
             self.progress.generator += 1;
@@ -133,9 +157,9 @@ impl<'a> Game<'a> {
         Ok(())
     }
 
-    /// Runs G's step.
+    /// Runs G's step. In a game of pairs it reads the last batch of real samples.
     pub fn step_generator(&mut self, program: Program) -> Result<(), TrainError> {
-        self.step(program, false)?;
+        self.step(program, self.job.spec.objective.is_of_pairs())?;
         self.progress.generator += 1;
         Ok(())
     }
@@ -146,6 +170,7 @@ impl<'a> Game<'a> {
         self.device.run(program, &clock)?;
         let real = reads_real.then_some(&self.real[..]);
         self.history.keep(program, clock, real, self.progress);
+        self.progress.images += std::mem::take(&mut self.drawn);
         Ok(())
     }
 
@@ -165,6 +190,10 @@ impl<'a> Game<'a> {
             ("generator", quantity) => spec.optimizer.generator.scalar(quantity, at.generator, at),
             (_, quantity) => spec.optimizer.discriminator.scalar(quantity, at.discriminator, at),
         };
+        let value = value.map(|value| match quantity {
+            "rate" => value * alarms::slower(at.rollbacks),
+            _ => value,
+        });
         value.expect("every scalar was recorded by the rule that computes it")
     }
 
@@ -190,7 +219,9 @@ impl<'a> Game<'a> {
             let what = format!("a step before the last {LOOK_EVERY} was not finite (flag {flag})");
             return Err(TrainError::NotFinite { at: self.progress, what, last });
         };
-        // The flag holds back every update, so the state is still that of the step: again, slowly.
+        // The flag holds back every update, so the state is still that of the step: again, slowly. Only
+        // with shared fakes D may have moved before G's half was not finite. That half is repeated as
+        // it was; D's half comes first, and is asked about the D that has moved.
         if let Some(real) = &entry.real {
             self.device.write(self.job.recorded.real, real)?;
         }
@@ -209,7 +240,8 @@ impl<'a> Game<'a> {
         Err(TrainError::NotFinite { at: entry.progress, what, last })
     }
 
-    /// Reports, samples and checkpoints: when due.
+    /// Reports, samples and checkpoints: when due. An alarm is shown at once, by a report and samples
+    /// of its own.
     pub fn tell(&mut self, before: &Progress) -> Result<(), TrainError> {
         let every = self.job.spec.every;
         let due = |count: crate::Count| self.progress.passed(before, count.0);
@@ -218,14 +250,17 @@ impl<'a> Game<'a> {
         if report || samples || checkpoint {
             self.look()?;
         }
-        if report {
+        let raised = self.watch()?;
+        if report || !raised.is_empty() {
             self.report()?;
-            self.empty_window()?;
+            self.empty(self.job.recorded.reported)?;
+            self.progress.reported = self.progress.step;
         }
-        if samples {
+        if samples || !raised.is_empty() {
             self.samples()?;
         }
-        if checkpoint {
+        let sent_back = self.answer(&raised)?;
+        if checkpoint && !sent_back {
             self.checkpoint()?;
         }
         Ok(())
@@ -256,35 +291,30 @@ impl<'a> Game<'a> {
     /// Means since the last report.
     fn report(&mut self) -> Result<(), TrainError> {
         let Job { spec, recorded, .. } = *self.job;
-        let iterations = (self.progress.step - self.progress.reported) as f64;
-        let d = reals::read(&recorded.tape, self.device, recorded.window_d)?;
-        let g = reals::read(&recorded.tape, self.device, recorded.window_g)?;
-        let of_d = |i: usize| d[i] / (iterations * spec.k as f64);
+        let iterations = self.progress.step - self.progress.reported;
+        let (d, loss_g) = self.means(recorded.reported, iterations)?;
+        let diversity = self.diversity()?;
         let (images, then, waited) = self.since;
         let seconds = then.elapsed().as_secs_f64().max(1e-9);
         let waiting = self.data.waited().saturating_sub(waited).as_secs_f64();
         let report = Report {
             step: self.progress.step,
             images: self.progress.images,
-            loss_d: of_d(0),
-            loss_g: g[0] / iterations,
-            value: of_d(3),
+            loss_d: d[0],
+            loss_g,
+            value: d[3],
             optimum: spec.objective.optimum(),
-            d_real: of_d(1),
-            d_fake: of_d(2),
+            d_real: d[1],
+            d_fake: d[2],
+            logit_fake: d[4],
+            diversity,
+            alarms: self.watch.alarms(),
+            rollbacks: self.progress.rollbacks,
             images_per_second: (self.progress.images - images) as f64 / seconds,
             data_wait: (waiting / seconds).min(1.0),
         };
         self.since = (self.progress.images, Instant::now(), self.data.waited());
         self.run.report(&report).map_err(TrainError::Observer)
-    }
-
-    fn empty_window(&mut self) -> Result<(), TrainError> {
-        let recorded = self.job.recorded;
-        reals::write(self.device, recorded.window_d, [0.0; 4].into_iter())?;
-        reals::write(self.device, recorded.window_g, [0.0].into_iter())?;
-        self.progress.reported = self.progress.step;
-        Ok(())
     }
 
     fn samples(&mut self) -> Result<(), TrainError> {
@@ -309,7 +339,14 @@ impl<'a> Game<'a> {
         }
         let Job { spec, recorded, .. } = *self.job;
         let outside = [self.data.position(), self.run.lines()];
-        Ok(Some(Checkpoint::save(spec, recorded, self.device, self.progress, outside)?))
+        Ok(Some(Checkpoint::save(
+            spec,
+            recorded,
+            self.device,
+            self.progress,
+            outside,
+            &self.watch,
+        )?))
     }
 
     fn keep(&mut self, checkpoint: Option<Checkpoint>) -> Result<(), TrainError> {

@@ -25,7 +25,7 @@ impl Experiment {
 
 /// Settings that may change between a checkpoint and its continuation: no step depends on them.
 fn is_free(key: &str) -> bool {
-    key == "images" || key.starts_with("every.")
+    key == "images" || key == "on_alarm" || key.starts_with("every.")
 }
 
 /// Every bound setting by its dotted key.
@@ -81,6 +81,7 @@ mod tests {
         let (short, mut long) = (experiment(100), experiment(100));
         long.images = Count(2_000);
         long.every.report = Count(7);
+        long.on_alarm = crate::OnAlarm::Stop;
         assert_eq!(short.hash(), long.hash());
         assert_eq!(difference(&short.to_json(), &long.to_json()), None);
     }

@@ -1,13 +1,15 @@
-//! Algorithm 1 of Goodfellow et al. (2014): objectives, optimisers, EMA, checkpoints.
+//! Algorithm 1 of Goodfellow et al. (2014): objectives, optimisers, EMA, checkpoints, alarms.
 //!
 //! An [`Experiment`] says what is trained; [`Recorded`] holds its programs; [`train`] runs them on a
 //! [`tape::Device`] with the data of a [`Source`] and tells an [`Observer`] what happens. This crate
 //! knows no device, no data set and no file format but that of its [`Checkpoint`].
 
+mod alarm;
 mod algorithm1;
 mod check;
 mod checkpoint;
 mod count;
+mod diversity;
 mod experiment;
 mod faults;
 mod game;
@@ -27,13 +29,14 @@ mod synthetic;
 #[cfg(test)]
 mod fake;
 
+pub use alarm::{Alarm, LASTS, LOOK, Look, OnAlarm, Raised, Watch};
 pub use algorithm1::{Job, Outcome, TrainError, train};
 pub use checkpoint::{Checkpoint, CheckpointError, Header, Saved};
 pub use count::Count;
 pub use experiment::{
     Data, Every, Experiment, Optimizers, Precision, SamplingStatistics, Schedule, Split,
 };
-pub use objective::{Objective, Wasserstein};
+pub use objective::{Objective, Relativistic, Wasserstein};
 pub use observer::{Observer, Refusal, Report};
 pub use optimizer::{Adam, Momentum, Optimizer, Ramp, Sgd};
 pub use probe::{Probe, Weights};

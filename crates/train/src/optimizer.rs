@@ -3,6 +3,7 @@
 use crate::Count;
 use crate::Progress;
 use model::Problem;
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use std::fmt;
 use tape::{Init, Network, T, Tape};
 
 /// An update rule.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
     /// Stochastic gradient descent with momentum.
@@ -21,7 +22,7 @@ pub enum Optimizer {
 
 /// Stochastic gradient descent with momentum, in the form of the 2014 code:
 /// `v ← momentum · v − rate · g`, `p ← p + v`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sgd {
     /// Learning rate of the first update.
@@ -35,7 +36,7 @@ pub struct Sgd {
 }
 
 /// Adam (Kingma & Ba 2014, Algorithm 1).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adam {
     /// Learning rate of the first update.
@@ -55,7 +56,7 @@ pub struct Adam {
 }
 
 /// Momentum: one number, or a ramp.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Momentum {
     /// The same throughout.
@@ -65,7 +66,7 @@ pub enum Momentum {
 }
 
 /// From one number to another, linearly, while so many images are shown; then it stays.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ramp {
     /// At the start.
@@ -100,7 +101,11 @@ impl Optimizer {
     pub(crate) fn descend(&self, t: &Tape, network: Network, loss: T, report: T) {
         let gradient = t.flat_gradient(network, loss);
         t.commit(&[gradient, report]);
+        self.update(t, network, gradient);
+    }
 
+    /// The update alone, of a step that was committed.
+    pub(crate) fn update(&self, t: &Tape, network: Network, gradient: T) {
         let player = t.network_name(network);
         let scalar = |name: &str| t.scalar(&format!("{player}.{name}"));
         let p = t.flat(network);
@@ -242,3 +247,6 @@ impl<'de> Deserialize<'de> for Momentum {
         deserializer.deserialize_any(Written)
     }
 }
+
+#[cfg(test)]
+mod tests;

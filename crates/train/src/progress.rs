@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// Iterations of Algorithm 1: k steps of D and one of G each.
+    /// Iterations: k steps of D and one of G each.
     pub step: u64,
-    /// Real images shown to D, over all ranks.
+    /// Real images drawn, over all ranks.
     pub images: u64,
     /// Runs of training programs. Every run has a number of its own, which keys what it draws.
     pub tick: u64,
@@ -18,6 +18,8 @@ pub struct Progress {
     pub generator: u64,
     /// The step of the last report: the window of the next one begins behind it.
     pub reported: u64,
+    /// How often an alarm has sent the run back; each time halves the learning rates.
+    pub rollbacks: u64,
 }
 
 impl Progress {

@@ -23,10 +23,28 @@ pub struct Recorded {
     /// Drawing and judging samples.
     pub(crate) sampling: Sampling,
     pub(crate) ema: Option<Network>,
-    pub(crate) window_d: T,
-    pub(crate) window_g: T,
+    /// Sums since the last report.
+    pub(crate) reported: Window,
+    /// Sums since the last look for alarms.
+    pub(crate) watched: Window,
     /// What one rank would record, by its hash.
     hash: u64,
+}
+
+/// What is summed over steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    /// `[loss, D(x), D(G(z)), V, logit of G(z)]` of D's steps.
+    pub d: T,
+    /// Loss of G's steps, `[1]`.
+    pub g: T,
+}
+
+impl Window {
+    fn new(t: &Tape, name: &str) -> Self {
+        let sums = |player, n| t.state(&format!("{name}.{player}"), [n], Init::Constant(0.0));
+        Self { d: sums("discriminator", 5), g: sums("generator", 1) }
+    }
 }
 
 /// The programs of a finished network.
@@ -61,10 +79,9 @@ impl Recorded {
         let ema = spec.ema.map(|_| t.twin(gan.g, "ema"));
         let [h, w, c] = sample;
         let real = t.input("real", dtype, [spec.batch / world, h, w, c]);
-        let window_d = t.state("report.discriminator", [4], Init::Constant(0.0));
-        let window_g = t.state("report.generator", [1], Init::Constant(0.0));
+        let [reported, watched] = ["report", "watch"].map(|name| Window::new(&t, name));
 
-        let table = Table { spec, gan: &gan, real, ema, window_d, window_g };
+        let table = Table { spec, gan: &gan, real, ema, windows: [reported, watched] };
         let steps = table.record(&t);
         let sampling = Sampling::record(&t, spec, &gan, ema);
         let init = t.record_init();
@@ -75,7 +92,7 @@ impl Recorded {
         } else {
             Self::new(spec, sample, dtype, 1).hash
         };
-        Self { tape: t, gan, init, steps, real, sampling, ema, window_d, window_g, hash }
+        Self { tape: t, gan, init, steps, real, sampling, ema, reported, watched, hash }
     }
 
     /// A number that is equal for equal programs, whatever the number of ranks.

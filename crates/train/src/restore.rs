@@ -2,12 +2,12 @@
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Header, Saved};
 use crate::identity::difference;
-use crate::{Experiment, Progress, Recorded, reals};
+use crate::{Experiment, Progress, Recorded, Watch, reals};
 use tape::{Device, DeviceError};
 
 impl Checkpoint {
-    /// Everything that `device` holds of a run, with its counters and what is kept outside:
-    /// `[position of the source, lines of the logs]`.
+    /// Everything that `device` holds of a run, with its counters, what is kept outside
+    /// (`[position of the source, lines of the logs]`) and what was seen of it.
     ///
     /// # Errors
     /// The device's.
@@ -17,6 +17,7 @@ impl Checkpoint {
         device: &mut dyn Device,
         progress: Progress,
         outside: [u64; 2],
+        watch: &Watch,
     ) -> Result<Self, DeviceError> {
         let tape = &recorded.tape;
         let mut tensors = Vec::new();
@@ -30,7 +31,7 @@ impl Checkpoint {
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         let hashes = [spec.hash(), recorded.hash()];
         Ok(Self {
-            header: Header::new(progress, outside, spec.to_json(), hashes),
+            header: Header::new(progress, outside, watch.clone(), spec.to_json(), hashes),
             real_bytes: device.real_bytes(),
             tensors,
             origin: None,

@@ -30,6 +30,19 @@ pub trait Source {
         Ok(None)
     }
 
+    /// `n` samples that lie evenly over the data, as [`Source::next`] gives them but not mirrored:
+    /// always the same ones, wherever the source stands.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    fn examples(&mut self, n: usize) -> Result<Vec<u8>, Refusal>;
+
+    /// Goes back, or on, to a position that [`Source::position`] has told.
+    ///
+    /// # Errors
+    /// Whatever keeps the source from it; it ends the run.
+    fn seek(&mut self, position: u64) -> Result<(), Refusal>;
+
     /// Extents of one sample: height, width, channels.
     fn sample(&self) -> [usize; 3];
 

@@ -49,6 +49,16 @@ impl Source for Gaussian {
         self.position
     }
 
+    /// The first of the stream: draws, since they are compared with what G makes of draws.
+    fn examples(&mut self, n: usize) -> Result<Vec<u8>, Refusal> {
+        Ok((0..n as u64).flat_map(|i| (self.sample(i) as f32).to_le_bytes()).collect())
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), Refusal> {
+        self.position = position;
+        Ok(())
+    }
+
     fn sample(&self) -> [usize; 3] {
         [1, 1, 1]
     }

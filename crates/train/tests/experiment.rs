@@ -74,8 +74,11 @@ fn momentum_is_a_number_or_a_ramp() {
 fn unknown_keys_and_choices_are_refused() {
     for (key, value) in [
         ("batchsize", json!(3)),
-        ("objective", json!("hinge")),
+        ("objective", json!("hinges")),
+        ("objective", json!({"hinge": {"penalty": 3}})),
         ("objective", json!({"wasserstein": {"lambda": 3}})),
+        ("objective", json!({"relativistic": {"lambda": 3}})),
+        ("schedule", json!("alternate")),
         ("optimizer.generator", json!({"adam": {"beta3": 1}})),
         ("optimizer.generator", json!({"rmsprop": {}})),
         ("every", json!({"sample": 3})),
@@ -100,6 +103,7 @@ fn problems_name_key_value_and_fix() {
     let cases: Vec<Case> = vec![
         (vec![("k", json!(0))], "k", "0"),
         (vec![("k", json!(2)), ("schedule", json!("shared_fakes"))], "k", "2"),
+        (vec![("k", json!(2)), ("schedule", json!("simultaneous"))], "k", "2"),
         (vec![("batch", json!(0))], "batch", "0"),
         (vec![("images", json!(0))], "images", "0"),
         (vec![("every", json!({"report": 0}))], "every.report", "0"),
@@ -113,6 +117,16 @@ fn problems_name_key_value_and_fix() {
         (
             vec![("objective", json!({"wasserstein": {"penalty": -1}}))],
             "objective.wasserstein.penalty",
+            "-1",
+        ),
+        (
+            vec![("objective", json!({"relativistic": {"penalty": 1}}))],
+            "model.dcgan.norm_d",
+            "batch",
+        ),
+        (
+            vec![("objective", json!({"relativistic": {"penalty": -1}}))],
+            "objective.relativistic.penalty",
             "-1",
         ),
         (vec![("model.dcgan.width", json!(0))], "model.dcgan.width", "0"),
@@ -148,6 +162,21 @@ fn problems_name_key_value_and_fix() {
             "{settings:?}: {message}"
         );
         assert!(message.contains("expected ") && message.contains("; "), "{message}");
+    }
+}
+
+#[test]
+fn games_that_can_be_played() {
+    for settings in [
+        vec![("k", json!(3)), ("schedule", json!("alternate_batches"))],
+        vec![("schedule", json!("simultaneous")), ("objective", json!("hinge"))],
+        vec![("objective", json!({"relativistic": {}}))],
+        vec![
+            ("objective", json!({"relativistic": {"penalty": 0.5}})),
+            ("model.dcgan.norm_d", json!("none")),
+        ],
+    ] {
+        assert_eq!(experiment(&settings).check(1), Ok(()), "{settings:?}");
     }
 }
 

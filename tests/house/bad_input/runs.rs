@@ -220,7 +220,7 @@ fn a_step_that_is_not_finite() {
     for part in [
         // Finite weights, but not their variance.
         "program `discriminator_step`: `moments ",
-        "recorded at crates/model/src/dcgan.rs:",
+        "recorded at crates/model/src/dcgan/generator.rs:",
         "generator.0.running",
         "Nothing was updated since, and nothing was written",
         &format!("The last checkpoint is {file}"),

@@ -36,7 +36,7 @@ fn keys_that_do_not_exist() {
         &place,
         "zebra=8",
         "unknown key `zebra`; allowed: `batch`, `data`, `ema`, `every`, `images`, `k`, `model`, \
-         `objective`, `optimizer`, `precision`, `sampling_statistics`, `schedule`, `seed`",
+         `objective`, `on_alarm`, `optimizer`, `precision`, `sampling_statistics`, `schedule`, `seed`",
     );
     set(
         &place,
@@ -196,6 +196,25 @@ fn games_that_cannot_be_played() {
         "dcgan.yaml --set schedule=shared_fakes --set k=2",
         "--set k=2: `k`: found 2, expected 1, since with `schedule: shared_fakes` one batch of fakes \
          serves one step of each; set `k: 1` or `schedule: algorithm1`",
+    );
+    refused(
+        &place,
+        "dcgan.yaml --set schedule=simultaneous --set k=2",
+        "--set k=2: `k`: found 2, expected 1, since with `schedule: simultaneous` one batch of fakes \
+         serves one step of each; set `k: 1` or `schedule: algorithm1`",
+    );
+    refused(
+        &place,
+        r#"dcgan.yaml --set objective={"relativistic":{"penalty":1}}"#,
+        "dcgan.yaml: `model.dcgan.norm_d`: found batch, expected none, since a gradient penalty asks \
+         for the slope of D at each sample by itself, and batch norm mixes samples; set `norm_d: none` \
+         or `objective.relativistic.penalty: 0`",
+    );
+    set(
+        &place,
+        r#"objective={"relativistic":{"penalty":-1}}"#,
+        "`objective.relativistic.penalty`: found -1, expected 0 or more; Huang et al. 2024 use 0.05 \
+         for CIFAR-10 and more for larger images",
     );
     refused(
         &place,

@@ -18,6 +18,18 @@ pub enum Isa {
     Neon,
 }
 
+impl Isa {
+    /// Its name, as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "baseline",
+            Self::Avx2 => "AVX2",
+            Self::Avx512 => "AVX-512",
+            Self::Neon => "NEON",
+        }
+    }
+}
+
 /// The best instruction set of this machine, looked up once.
 pub fn isa() -> Isa {
     static ISA: OnceLock<Isa> = OnceLock::new();

@@ -54,7 +54,7 @@ pub fn scatter<R: Real>(dy: &[R], x: &[R], dx: &mut [R]) {
 /// Whether `candidate` takes the place of `best`.
 #[inline(always)]
 #[allow(clippy::eq_op)] // how to ask for NaN without a branch
-fn beats<R: Real>(candidate: R, best: R) -> bool {
+pub(super) fn beats<R: Real>(candidate: R, best: R) -> bool {
     (candidate > best) | ((candidate != candidate) & (best == best))
 }
 

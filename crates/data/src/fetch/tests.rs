@@ -152,6 +152,22 @@ fn files_come_by_https_once() {
     stage.delivers(&["labels"]);
 }
 
+/// A package may be a file as a whole; each such source has one.
+#[test]
+fn packages_are_files_themselves() {
+    let whole = |file: &str| {
+        let package = format!("toy-{file}@1.0.0");
+        Source::Npm(Npm { package, at: None, file: Some(file.into()) })
+    };
+    let stage = Stage::new(vec![whole("images"), whole("labels")]);
+    stage.file("toy-images@1.0.0.tgz", &gzip(IMAGES));
+    let home = stage.home.path().display();
+    stage.tool("npm", &format!("for a; do package=$a; done\ncp {home}/$package.tgz ."));
+    stage.fails(&["no source delivered labels", "npm package toy-labels@1.0.0: npm: "]);
+    stage.file("toy-labels@1.0.0.tgz", &gzip(LABELS));
+    stage.delivers(&["labels"]);
+}
+
 #[test]
 fn a_wrong_checksum_is_named_and_the_next_source_asked() {
     let stage = Stage::new(vec![https(), npm()]);

@@ -3,6 +3,7 @@
 mod own;
 
 use super::{Ended, Failure, print};
+use crate::ablation::asked::{Ablation, is_ablation};
 use crate::bar::Bar;
 use crate::cli::{Data, Globals, Import};
 use crate::layers;
@@ -14,8 +15,14 @@ pub(crate) fn run(globals: &Globals, command: &Data) -> Result<Ended, Failure> {
     let here = Path::new(".");
     match command {
         Data::Prepare { experiment } => {
-            let layered = layers::load(&experiment.file, &experiment.sets)?;
-            prepare(globals, &layered)?;
+            let beside = experiment.file.parent().unwrap_or(here);
+            let mut prepared = Vec::new();
+            for data in needed(&experiment.file, &experiment.sets)? {
+                if !prepared.contains(&data) {
+                    prepare(globals, &data, beside)?;
+                    prepared.push(data);
+                }
+            }
         }
         Data::Fetch { recipe: name } => {
             let recipe = recipe(name, here)?;
@@ -36,16 +43,23 @@ pub(crate) fn run(globals: &Globals, command: &Data) -> Result<Ended, Failure> {
     Ok(Ended::Done)
 }
 
-/// Whatever an experiment needs; nothing where it is there already.
-fn prepare(globals: &Globals, layered: &layers::Layered) -> Result<(), Failure> {
-    let spec = experiment(layered)?;
-    let train::Data::Images { set, split, .. } = &spec.data else { return Ok(()) };
+/// The data of an experiment, or of every variant of an ablation.
+fn needed(file: &Path, sets: &[String]) -> Result<Vec<train::Data>, Failure> {
+    if is_ablation(file)? {
+        let ablation = Ablation::load(file, sets, false)?;
+        return Ok(ablation.variants.iter().map(|variant| variant.experiment(0).data).collect());
+    }
+    Ok(vec![experiment(&layers::load(file, sets)?)?.data])
+}
+
+/// Makes what is needed; nothing where it is there already.
+fn prepare(globals: &Globals, data: &train::Data, beside: &Path) -> Result<(), Failure> {
+    let train::Data::Images { set, split, .. } = data else { return Ok(()) };
     let folder = split_folder(globals, set, *split);
     if folder.exists() {
         eprintln!("{}: there already", folder.display());
         return Ok(());
     }
-    let beside = layered.file().parent().unwrap_or(Path::new("."));
     let recipe = recipe(set, beside)?;
     let fetched = fetch(globals, &recipe)?;
     import(globals, &recipe, &fetched)

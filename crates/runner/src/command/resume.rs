@@ -15,13 +15,16 @@ pub(crate) fn run(globals: &Globals, path: &Path) -> Result<Ended, Failure> {
     let checkpoint = match last_checkpoint(path)? {
         Some(file) => Some(Checkpoint::read(&file)?),
         None => {
-            eprintln!("{}: no checkpoint yet, so it starts anew", path.display());
+            if path.join("metrics.jsonl").exists() {
+                eprintln!("{}: no checkpoint yet, so it starts anew", path.display());
+            }
             None
         }
     };
     let session = Session::open(&layered, globals, Need::Samples)?;
     let images = checkpoint.as_ref().map_or(0, |c| c.header.progress.images);
     if images >= session.spec.images.0 {
+        run.forget_failure()?;
         eprintln!("{}: all {images} images were shown already", path.display());
         print(path.display());
         return Ok(Ended::Done);

@@ -3,8 +3,10 @@
 use super::{Ended, Failure, print};
 use crate::cli::{Globals, Train};
 use crate::layers;
+use crate::machine::Machine;
 use crate::observe::Observed;
-use crate::run_dir::RunDir;
+use crate::report::run_page;
+use crate::run_dir::{FAILURE, RunDir};
 use crate::session::{Need, Session, resolved};
 use crate::signals::Signals;
 use std::path::{Path, PathBuf};
@@ -26,13 +28,27 @@ pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
         Some(out) => out.clone(),
         None => default_directory(&train.experiment.file, session.spec.seed),
     };
-    let run = RunDir::create(&directory)?;
-    run.write("resolved.yaml", resolved(&session.spec).as_bytes())?;
-    run.write("program.txt", listing(&compiled, globals.cores(), session.real_bytes()).as_bytes())?;
+    let run = begin(globals, &session, &compiled, &directory)?;
     play(globals, &session, recorded, run, None)
 }
 
-/// Trains in a run directory, from the start or from a checkpoint.
+/// Makes the directory of a run that says what it is. From here on `duel resume` takes it.
+pub(crate) fn begin(
+    globals: &Globals,
+    session: &Session,
+    compiled: &Compiled,
+    directory: &Path,
+) -> Result<RunDir, Failure> {
+    let run = RunDir::create(directory)?;
+    let listing = listing(compiled, globals.cores(), session.real_bytes());
+    run.write("program.txt", listing.as_bytes())?;
+    // Last, since it makes the directory a run.
+    run.write("resolved.yaml", resolved(&session.spec).as_bytes())?;
+    Ok(run)
+}
+
+/// Trains in a run directory, from the start or from a checkpoint. The error of a run that has begun
+/// is kept there as well, for those who come later, and however it ends it leaves its page.
 pub(super) fn play(
     globals: &Globals,
     session: &Session,
@@ -41,23 +57,59 @@ pub(super) fn play(
     from: Option<&Checkpoint>,
 ) -> Result<Ended, Failure> {
     let signals = Signals::listen()?;
+    if globals.leash {
+        signals.on_leash();
+    }
     let position = from.map_or(0, |checkpoint| checkpoint.header.position);
     let mut source = session.source(position)?;
-    let path = run.path().to_path_buf();
-    let mut observed = Observed::new(&session.spec, run, signals, from)?;
+    let mut observed = Observed::new(&session.spec, run.clone(), signals, from)?;
+    // What is refused up to here leaves the directory as it was.
+    run.forget_failure()?;
+    let machine = serde_json::to_string_pretty(&Machine::here())?;
+    run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let observer = &mut observed;
     let outcome = session.on_device(globals, move |device| {
         let options = Options::default();
         let job = Job { spec: &session.spec, recorded: &recorded, rank: 0, options };
         Ok(train::train(&job, device, &mut *source, observer, from)?)
     });
-    observed.finish(&outcome)?;
-    let outcome = outcome?;
-    print(path.display());
-    Ok(match outcome {
-        Outcome::Finished(_) => Ended::Done,
-        Outcome::Stopped(_) => Ended::Stopped,
-    })
+    let outcome = observed.finish(&outcome).and(outcome);
+    if let Err(error) = &outcome {
+        // Where even this cannot be written, the error itself is what counts.
+        run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
+    }
+    let path = run.path().to_path_buf();
+    // The page says what became of the run, so nobody may be at work in it.
+    drop((observed, run));
+    paged(globals, &path, outcome)
+}
+
+/// Prints the directory of a run that ended well, and leaves the page of any.
+fn paged(
+    globals: &Globals,
+    run: &Path,
+    outcome: Result<Outcome, Failure>,
+) -> Result<Ended, Failure> {
+    if outcome.is_ok() {
+        print(run.display());
+    }
+    let page = run_page(globals, run).map_err(|error| {
+        let run = run.display();
+        format!("{error}\n  {run} lacks its page for that alone; `duel report {run}` makes it")
+    });
+    match (outcome, page) {
+        (Ok(Outcome::Finished(_)), Err(error)) => Err(error.into()),
+        (outcome, page) => {
+            if let Err(error) = page {
+                // How the run ended says more.
+                eprintln!("{error}");
+            }
+            Ok(match outcome? {
+                Outcome::Finished(_) => Ended::Done,
+                Outcome::Stopped(_) => Ended::Stopped,
+            })
+        }
+    }
 }
 
 /// `runs/<experiment>/seed<N>`

@@ -24,7 +24,7 @@ pub struct Fig1<'a> {
     pub p_data: &'a [f64],
     /// Density of the generator's samples.
     pub p_g: &'a [f64],
-    /// The discriminator's output, 0 to 1.
+    /// The discriminator's output. What lies outside 0 to 1, as scores may, is drawn at the edge.
     pub d: &'a [f64],
     /// Noise and where the generator sends it, (z, G(z)).
     pub arrows: &'a [(f64, f64)],
@@ -94,7 +94,11 @@ impl Fig1<'_> {
         };
         let curve = |axis: &Axis, values: &[f64]| {
             // Not `min`, which would draw what is no number at the top.
-            let within = values.iter().map(|&v| if v > axis.end() { axis.end() } else { v });
+            let within = values.iter().map(|&v| match v {
+                v if v > axis.end() => axis.end(),
+                v if v < 0.0 => 0.0,
+                v => v,
+            });
             above.lines(x, axis, self.x.iter().copied().zip(within))
         };
         for part in curve(p, self.p_g) {

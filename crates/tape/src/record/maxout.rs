@@ -4,7 +4,8 @@ use crate::op::Op;
 use crate::{T, Tape};
 
 impl Tape {
-    /// The maximum of each group of `pieces` adjacent columns: `[n, units · pieces] → [n, units]`.
+    /// The maximum of each group of `pieces` adjacent columns or channels:
+    /// `[…, units · pieces] → […, units]`.
     #[track_caller]
     pub fn maxout(&self, x: T, pieces: usize) -> T {
         self.maxout_pick(x, x, pieces)
@@ -13,12 +14,13 @@ impl Tape {
     /// v where x is largest within each group.
     #[track_caller]
     pub(crate) fn maxout_pick(&self, v: T, x: T, pieces: usize) -> T {
-        let [n, columns] = self.shape(x).matrix();
+        let shape = self.shape(x);
+        let columns = shape.channels();
         assert!(
-            pieces > 0 && columns % pieces == 0 && self.shape(v) == self.shape(x),
+            pieces > 0 && columns.is_multiple_of(pieces) && self.shape(v) == shape,
             "maxout: {columns} columns in groups of {pieces}"
         );
-        self.push(Op::MaxoutPick { pieces }, &[v, x], [n, columns / pieces])
+        self.push(Op::MaxoutPick { pieces }, &[v, x], shape.with_channels(columns / pieces))
     }
 
     #[track_caller]

@@ -37,6 +37,40 @@ fn d_moves_k_times_for_each_step_of_g() {
     let Ok(Outcome::Finished(progress)) = run.result else { panic!("{:?}", run.result) };
     assert_eq!((progress.step, progress.images), (2, 24));
     assert_eq!((progress.discriminator, progress.generator), (6, 2));
+    assert_eq!(run.device.reals, [0, 4, 8, 8, 12, 16, 20, 20], "G's step meets D's last batch");
+}
+
+/// The 2015 code: n_updates % (k + 1) == 0 is G's turn, and every turn takes a batch of its own.
+#[test]
+fn batches_alternate_between_the_players() {
+    let spec = experiment(json!({"schedule": "alternate_batches", "k": 2, "images": 20}));
+    let run = run(&spec, Diary::default(), None, None);
+    let names: Vec<&str> = run.device.steps.iter().map(|(name, _)| &name[..1]).collect();
+    assert_eq!(names.concat(), "gddgdd");
+    assert_eq!(run.device.reals, [0, 4, 8, 12, 16, 20]);
+    let Ok(Outcome::Finished(progress)) = run.result else { panic!("{:?}", run.result) };
+    assert_eq!((progress.step, progress.images), (2, 24));
+    assert_eq!((progress.discriminator, progress.generator), (4, 2));
+    assert_eq!(spec.images_per_iteration(), 12);
+}
+
+/// Momentum and reports follow the images drawn before a step, whoever took them.
+#[test]
+fn a_ramp_counts_every_batch_drawn() {
+    let ramp = json!({"sgd": {"momentum": {"from": 0.0, "to": 0.8, "over": 16}}});
+    let momenta = |schedule: &str| {
+        let optimizer = json!({"generator": ramp, "discriminator": ramp});
+        let spec = json!({"schedule": schedule, "optimizer": optimizer, "images": 16});
+        let run = run(&experiment(spec), Diary::default(), None, None);
+        // Rate and momentum of D come first: its step was recorded first.
+        let of = |(name, clock): &(String, tape::Clock)| {
+            clock.scalars[if name.starts_with('g') { 3 } else { 1 }]
+        };
+        run.device.steps.iter().map(of).map(|m| (m * 10.0).round()).collect::<Vec<f64>>()
+    };
+    assert_eq!(momenta("algorithm1"), [0.0, 2.0, 2.0, 4.0, 4.0, 6.0, 6.0, 8.0]);
+    assert_eq!(momenta("alternate_batches"), [0.0, 2.0, 4.0, 6.0]);
+    assert_eq!(momenta("simultaneous"), [0.0, 2.0, 4.0, 6.0]);
 }
 
 /// 100 images in batches of 4: a report at 20, 40, …; checkpoints at 40, 80 and at the end.
@@ -53,7 +87,7 @@ fn what_is_due_is_told() {
 /// Stopping after any number of steps and going on gives the bytes of a run that never stopped.
 #[test]
 fn resume_is_exact() {
-    for schedule in ["algorithm1", "shared_fakes"] {
+    for schedule in ["algorithm1", "shared_fakes", "simultaneous", "alternate_batches"] {
         let optimizer = json!({
             "generator": {"sgd": {"rate": 0.1, "decay": 1.01, "momentum": {"from": 0.5, "to": 0.7, "over": 60}}},
             "discriminator": {"adam": {}},
@@ -62,7 +96,8 @@ fn resume_is_exact() {
         let spec = experiment(settings);
         let straight = run(&spec, Diary::default(), None, None);
         let expected = straight.diary.checkpoints.last().unwrap().to_bytes();
-        for stop in [1, 7, 10, 13, 24] {
+        let stops = spec.images.0.div_ceil(spec.images_per_iteration()) - 1;
+        for stop in [1, 7, 10, stops] {
             let diary = Diary { stop_at: Some(stop), ..Diary::default() };
             let first = run(&spec, diary, None, None);
             assert!(matches!(first.result, Ok(Outcome::Stopped(p)) if p.step == stop));
@@ -119,6 +154,22 @@ fn a_step_that_is_not_finite_ends_the_run_and_is_named() {
     }
     assert_eq!(run.diary.checkpoints.len(), 1);
     assert_eq!(run.device.steps.len(), 22, "no step was made after the fault");
+}
+
+/// G's step is repeated with the batch that it met, if its loss asks for one.
+#[test]
+fn a_faulty_step_meets_its_own_batch_again() {
+    for (objective, schedule, tick, batch) in [
+        (json!({"relativistic": {}}), "algorithm1", 4, 4),
+        (json!({"relativistic": {}}), "alternate_batches", 3, 8),
+        (json!("hinge"), "simultaneous", 2, 4),
+    ] {
+        let every = json!({"report": 1000, "samples": 1000, "checkpoint": 1000});
+        let spec = json!({"objective": objective, "schedule": schedule, "every": every});
+        let run = run(&experiment(spec), Diary::default(), Some(tick), None);
+        assert!(matches!(run.result, Err(TrainError::NotFinite { .. })), "{:?}", run.result);
+        assert_eq!(run.device.checked, Some(batch), "{objective} {schedule}");
+    }
 }
 
 /// Images 44 to 60 are faulty and the report at 60 is due before the flag is looked at by itself.

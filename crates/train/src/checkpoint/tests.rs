@@ -31,7 +31,7 @@ fn filled() -> (Experiment, Recorded, FakeDevice) {
 fn checkpoint() -> Checkpoint {
     let (spec, recorded, mut device) = filled();
     let progress = Progress { step: 3, images: 12, tick: 6, ..Progress::default() };
-    Checkpoint::save(&spec, &recorded, &mut device, progress, [12, 2]).unwrap()
+    Checkpoint::save(&spec, &recorded, &mut device, progress, [12, 2], &Watch::default()).unwrap()
 }
 
 fn refused(checkpoint: &Checkpoint, spec: &Experiment) -> String {
@@ -65,9 +65,10 @@ fn everything_comes_back() {
     let (spec, recorded, _) = filled();
     let mut device = loaded(&recorded);
     read.restore(&spec, &recorded, &mut device).unwrap();
-    let outside = [12, 2];
+    let (outside, watch) = ([12, 2], Watch::default());
     let again =
-        Checkpoint::save(&spec, &recorded, &mut device, read.header.progress, outside).unwrap();
+        Checkpoint::save(&spec, &recorded, &mut device, read.header.progress, outside, &watch)
+            .unwrap();
     assert!(again.to_bytes() == std::fs::read(&path).unwrap());
 }
 
