@@ -2,18 +2,21 @@
 
 EXP      ?= dcgan_fashion
 ARGS     ?=
+LSUN     ?=
 SMOKE    ?=
 VENV     ?= target/peer
+READERS  ?= target/readers
 DUEL     := target/release/duel
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
 export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment runs doctor schema test bench check clean build
+.PHONY: help experiment runs doctor schema test bench bench-import check clean build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  EXP=name      which experiment, e.g. EXP=gan_gaussian; those there are:"
 	@ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
+	@echo "  LSUN=path     your copy of bedroom_train_lmdb, for EXP=dcgan_lsun; it is imported once"
 	@echo "  SMOKE=1       of ablations/*: the size that ends in minutes"
 	@echo "  ARGS='...'    more for duel train or duel ablate, e.g. ARGS='--set seed=1 --out runs/mine'"
 
@@ -24,6 +27,7 @@ experiment: build ## one experiment or ablation from nothing: build, fetch, shar
 	@test -f experiments/$(EXP).yaml || { \
 	  echo "error: no experiment experiments/$(EXP).yaml; there are:" >&2; \
 	  ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|  |; s|\.yaml$$||' >&2; exit 2; }
+	$(if $(LSUN),$(DUEL) data import lsun '$(LSUN)' --category bedroom --size 64)
 	$(DUEL) data prepare experiments/$(EXP).yaml
 	$(DUEL) $(if $(filter ablations/%,$(EXP)),ablate,train) $(if $(SMOKE),--smoke) experiments/$(EXP).yaml $(ARGS)
 
@@ -37,11 +41,16 @@ schema: build ## target/experiment.schema.json, for editors
 	@$(DUEL) schema > target/experiment.schema.json && echo target/experiment.schema.json
 
 test: ## all tests
+	@bash tests/readers/setup.sh $(READERS) || echo "tests that read with Python's libraries are left out" >&2
 	cargo test --locked --workspace
 
 bench: build ## images per second against PyTorch, in one run; writes target/bench.json
 	@bash tests/peer/setup.sh $(VENV) || echo "no PyTorch to compare with: the bench runs alone" >&2
 	cargo bench --locked --package tests --bench step -- --peer $(VENV) $(ARGS)
+
+bench-import: build ## pictures per second against Pillow, in one run; keeps its pictures in target/import
+	@bash tests/readers/setup.sh $(READERS)
+	$(READERS)/bin/python tests/peer/import.py $(DUEL) target/import $(ARGS)
 
 check: ## formatting and lints
 	cargo fmt --all --check

@@ -14,6 +14,8 @@ mod desk;
 mod gaussian;
 /// Recorded gradients agree with differences, first and second order.
 mod gradients;
+/// Pictures of one's own: LMDBs and folders of them.
+mod imports;
 /// Runs that are ended at any moment, and go on.
 mod interrupted;
 /// What the objectives beside those of 2014 are worth.
@@ -24,6 +26,8 @@ mod printed;
 mod programs;
 /// A step's numbers are PyTorch's.
 mod pytorch;
+/// Python's libraries read what Duel writes, and write what it imports.
+mod readers;
 /// Pages of runs and ablations.
 mod report;
 /// A run that stopped and went on is the run that did not stop.

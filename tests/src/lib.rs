@@ -3,6 +3,7 @@
 mod bench;
 pub mod duel;
 pub mod gradient;
+pub mod pictures;
 mod pixels;
 mod stage;
 

@@ -55,6 +55,14 @@ pub enum Error {
         /// How to place the files by hand.
         by_hand: String,
     },
+    /// A recipe of data that everybody has to get for themselves.
+    #[error("recipe `{recipe}`: this data cannot be fetched for you\n{}", text.trim_end().lines().map(|l| format!("  {l}")).collect::<Vec<_>>().join("\n"))]
+    ByHand {
+        /// The recipe's name.
+        recipe: String,
+        /// Where it comes from, how large it is, and the command that follows.
+        text: String,
+    },
     /// The options of a loader do not fit together or do not fit the data.
     #[error("loader: {0}")]
     Options(String),

@@ -15,8 +15,9 @@ use crate::aside::publish;
 use crate::digest::Digesting;
 use crate::error::{Error, Result, io_error};
 use crate::gunzip;
-use crate::recipe::{FileEntry, Recipe, Source};
+use crate::recipe::{FileEntry, Npm, Recipe, Source};
 use archive::Package;
+pub(crate) use archive::tar;
 use tempfile::TempDir;
 use tool::Tools;
 
@@ -58,6 +59,9 @@ fn fetch_with(
     progress: &mut dyn FnMut(&str, u64, u64),
 ) -> Result<Fetched> {
     recipe.check()?;
+    if let Some(text) = &recipe.by_hand {
+        return Err(Error::ByHand { recipe: recipe.name.clone(), text: text.clone() });
+    }
     fs::create_dir_all(cache).map_err(io_error(cache, "create"))?;
     let mut fetch = Fetch { recipe, cache, tools, new: Vec::new(), reasons: Vec::new(), progress };
 
@@ -157,9 +161,20 @@ impl Fetch<'_> {
                 let package = self.tools.apt(&apt.package, self.cache, staging, &mut arrived);
                 self.pick(&title, package, &apt.at, names, staging)
             }
-            Source::Npm(npm) => {
-                let package = self.tools.npm(&npm.package, staging, &mut arrived);
-                self.pick(&title, package, &npm.at, names, staging)
+            Source::Npm(Npm { package, at: Some(at), .. }) => {
+                let package = self.tools.npm(package, staging, &mut arrived);
+                self.pick(&title, package, at, names, staging)
+            }
+            Source::Npm(Npm { package, file, .. }) => {
+                let Some(file) = file.as_ref().filter(|file| names.contains(file)) else {
+                    return Ok(());
+                };
+                let outcome = match self.tools.npm(package, staging, &mut arrived) {
+                    Ok(package) => self.accept(file, open(package.path())?, staging)?,
+                    Err(reason) => Err(reason),
+                };
+                self.note(&title, outcome);
+                Ok(())
             }
         }
     }

@@ -1,18 +1,34 @@
 //! From original files to shards. Importers stream: no data set has to fit in memory.
 
+mod fit;
+mod folder;
 mod idx;
+mod lmdb;
+mod members;
+mod picture;
+mod pictures;
+mod unfinished;
+mod webp;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
+pub use folder::folder;
 pub use idx::{Idx, idx};
+pub use lmdb::lsun;
+pub use pictures::{OnError, Pictures};
+pub use unfinished::SKIPPED;
+
+use members::{Archive, members};
 
 use crate::error::{Error, Result};
 use crate::fetch::Fetched;
 use crate::manifest::Manifest;
-use crate::recipe::{Importer, Recipe};
+use crate::recipe::{Importer, Members, Recipe};
 
 /// Imports every split of a fetched recipe into `root/<name>/<split>`. Splits that are there already are
-/// left alone. `progress` is told (split, images done, images in all).
+/// left alone. `threads` decode where there is something to decode. `progress` is told (split, images done,
+/// images in all).
 ///
 /// # Errors
 /// As the importer's. Splits that were finished before the error stay.
@@ -20,6 +36,7 @@ pub fn recipe(
     recipe: &Recipe,
     fetched: &Fetched,
     root: &Path,
+    threads: NonZeroUsize,
     progress: &mut dyn FnMut(&str, u64, u64),
 ) -> Result<Vec<Manifest>> {
     recipe.check()?;
@@ -47,6 +64,23 @@ pub fn recipe(
                 &out,
                 &mut |done, total| progress(split, done, total),
             )?,
+            Importer::Members => {
+                let archive = |from: &Members| {
+                    let label = recipe.classes.iter().position(|class| *class == from.class);
+                    let (path, under) = (path(&from.file)?.to_owned(), from.under.clone());
+                    Ok(Archive { path, under, label: label.unwrap_or_default() as i32 })
+                };
+                let archives = files.archives.iter().map(archive).collect::<Result<_>>()?;
+                let about = Pictures {
+                    split: split.clone(),
+                    threads,
+                    ..Pictures::new(&recipe.name, Some(recipe.image[0]))
+                };
+                let mut progress = |done, total| progress(split, done, total);
+                members(archives, &recipe.classes, &about, &out, &mut progress)?
+            }
+            // Fetching such a recipe is refused, and so there is nothing to import.
+            Importer::Lsun => continue,
         };
         manifests.push(manifest);
     }

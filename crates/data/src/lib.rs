@@ -1,7 +1,8 @@
 //! Arrow shards: import, map, shuffle, augment, batch.
 //!
 //! A [`Recipe`] says where a data set comes from. [`fetch()`] brings its files into a cache and checks
-//! them, [`import::recipe`] turns them into one folder per split, [`Shards`] maps such a folder and
+//! them, [`import::recipe`] turns them into one folder per split; [`import::lsun`] and [`import::folder`] do the same
+//! with what people have themselves. [`Shards`] maps such a folder and
 //! [`Loader`] is the endless stream of batches that training consumes. [`inspect()`] and [`verify()`] look
 //! at what is on disk.
 //!
@@ -36,7 +37,7 @@ pub use inspect::{Summary, inspect};
 pub use loader::{Loader, Options};
 pub use manifest::Manifest;
 pub use order::{Permutation, flipped};
-pub use recipe::{Apt, FileEntry, Https, Importer, Npm, Recipe, Source, Split};
+pub use recipe::{Apt, FileEntry, Https, Importer, Members, Npm, Recipe, Source, Split, is_name};
 pub use shards::Shards;
 pub use verify::{Report, verify};
 pub use writer::{Description, Writer};

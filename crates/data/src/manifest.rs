@@ -36,10 +36,13 @@ pub struct Manifest {
     pub rows_per_shard: usize,
     /// Rows of every record batch but the very last.
     pub rows_per_batch: usize,
-    /// What read the originals: `idx`.
+    /// What read the originals: `idx`, `members`, `lsun`, `folder`.
     pub importer: String,
     /// The filter that resized the images, if one did.
     pub resize: Option<String>,
+    /// Number of pictures that could not be used; `skipped.txt` lists them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// The originals.
     pub sources: Vec<Original>,
     /// Names of the classes in the order of the labels; empty where unknown.
@@ -50,13 +53,18 @@ pub struct Manifest {
     pub shards: Vec<ShardEntry>,
 }
 
-/// A file that a split was imported from.
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// A file that a split was imported from, or a collection of pictures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Original {
     /// Its name without the folder and without `.gz`.
     pub file: String,
-    /// SHA-256 of its uncompressed content.
+    /// SHA-256 of its uncompressed content. Of a collection of pictures it is the end of a chain that begins with
+    /// the empty text: h ← SHA-256(h in hexadecimal ‖ SHA-256(key ‖ 0 ‖ content)), picture after picture.
     pub sha256: String,
 }
 

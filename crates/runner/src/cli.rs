@@ -168,11 +168,8 @@ pub(crate) enum Data {
         /// A recipe: its name, or its YAML
         recipe: String,
     },
-    /// Make shards of fetched files
-    Import {
-        /// A recipe: its name, or its YAML
-        recipe: String,
-    },
+    /// Make shards: of a recipe's files, of an LMDB, or of a folder of pictures
+    Import(Import),
     /// Describe a prepared split
     Inspect {
         /// Its folder, such as datasets/mnist/train
@@ -183,6 +180,69 @@ pub(crate) enum Data {
         /// Its folder
         split: PathBuf,
     },
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Import {
+    /// A recipe: its name, or its YAML
+    #[arg(required = true)]
+    pub recipe: Option<String>,
+    #[command(subcommand)]
+    pub original: Option<Original>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Original {
+    /// An LMDB of LSUN; prints the folder of the split
+    Lsun {
+        /// The folder, such as bedroom_train_lmdb
+        path: PathBuf,
+        /// What the pictures show
+        #[arg(long)]
+        category: String,
+        /// Height and width of the rows: centre crop, then bilinear with antialias
+        #[arg(long)]
+        size: usize,
+        /// The data set. Default: lsun_<CATEGORY>_<SIZE>
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        pictures: Pictures,
+    },
+    /// A folder of PNG, JPEG and WebP, each sub-folder a class; prints the folder of the split
+    Folder {
+        /// The folder
+        path: PathBuf,
+        /// Height and width of the rows: centre crop, then bilinear with antialias.
+        /// Default: as the pictures are, which must all have one size
+        #[arg(long)]
+        size: Option<usize>,
+        /// The data set
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        pictures: Pictures,
+    },
+}
+
+/// What imports of pictures share.
+#[derive(Args)]
+pub(crate) struct Pictures {
+    /// The split
+    #[arg(long, default_value = "train")]
+    pub split: String,
+    /// What to do with a picture that cannot be used
+    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    pub on_error: OnError,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum OnError {
+    /// End with an error that names it
+    Fail,
+    /// Leave it out and list it
+    Skip,
 }
 
 /// What all commands share.

@@ -2,6 +2,7 @@
 
 mod ablation;
 pub mod aside;
+mod bar;
 mod cli;
 mod command;
 mod doctor;

@@ -108,7 +108,7 @@ impl Progress {
 
 /// When the next plain line is due.
 #[derive(Debug)]
-struct Pace {
+pub(crate) struct Pace {
     total: u64,
     last: Option<Duration>,
     twentieth: u64,
@@ -123,7 +123,7 @@ impl Pace {
     /// Each 5 % as well, but short runs should not flood their log.
     const MARK: Duration = Duration::from_secs(1);
 
-    fn new(total: u64, start: u64) -> Pace {
+    pub(crate) fn new(total: u64, start: u64) -> Pace {
         let mut pace = Pace { total, last: None, twentieth: 0 };
         pace.twentieth = pace.twentieth_of(start);
         pace
@@ -133,7 +133,7 @@ impl Pace {
         (u128::from(images) * 20 / u128::from(self.total.max(1))) as u64
     }
 
-    fn due(&mut self, elapsed: Duration, images: u64) -> bool {
+    pub(crate) fn due(&mut self, elapsed: Duration, images: u64) -> bool {
         let twentieth = self.twentieth_of(images);
         let due = match self.last {
             None => elapsed >= Self::FIRST,
@@ -152,7 +152,12 @@ impl Pace {
 }
 
 /// What is left at the average pace of this part of the run; nothing before it has a pace.
-fn remaining(images: u64, start: u64, total: u64, elapsed: Duration) -> Option<Duration> {
+pub(crate) fn remaining(
+    images: u64,
+    start: u64,
+    total: u64,
+    elapsed: Duration,
+) -> Option<Duration> {
     let shown = images.checked_sub(start).filter(|&shown| shown > 0)?;
     let seconds = elapsed.as_secs_f64() * total.saturating_sub(images) as f64 / shown as f64;
     Duration::try_from_secs_f64(seconds).ok()

@@ -16,6 +16,15 @@ pub(crate) enum Package {
     Npm(PathBuf),
 }
 
+impl Package {
+    /// The file as it came.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Package::Deb(path, _) | Package::Npm(path) => path,
+        }
+    }
+}
+
 /// The most that is read of an archive, uncompressed: a bomb ends here.
 const LIMIT: u64 = 16 << 30;
 
@@ -52,7 +61,8 @@ fn deb(path: &Path, dpkg_deb: &Path, visit: Visit) -> Result<(), String> {
     read.map_err(|e| format!("dpkg-deb --fsys-tarfile: {e}"))
 }
 
-fn tar(reader: impl Read, visit: Visit) -> Result<(), String> {
+/// Shows every plain file of an uncompressed tar archive to `visit`, until that returns false.
+pub(crate) fn tar(reader: impl Read, visit: Visit) -> Result<(), String> {
     let damaged = |e: std::io::Error| format!("not a readable tar archive: {e}");
     let mut archive = tar::Archive::new(reader.take(LIMIT));
     for entry in archive.entries().map_err(damaged)? {

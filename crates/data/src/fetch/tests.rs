@@ -31,12 +31,13 @@ impl Stage {
             importer: Importer::Idx,
             splits: BTreeMap::from([(
                 "train".into(),
-                Split { images: "images".into(), labels: "labels".into() },
+                Split { images: "images".into(), labels: "labels".into(), ..Split::default() },
             )]),
             files: BTreeMap::from([
                 ("images".into(), entry(IMAGES)),
                 ("labels".into(), entry(LABELS)),
             ]),
+            by_hand: None,
             sources,
         };
         let path = |name: &str| home.path().join("bin").join(name);
@@ -104,7 +105,11 @@ fn apt() -> Source {
 }
 
 fn npm() -> Source {
-    Source::Npm(Npm { package: "toy-data@1.0.0".into(), at: "package/data/{file}".into() })
+    Source::Npm(Npm {
+        package: "toy-data@1.0.0".into(),
+        at: Some("package/data/{file}".into()),
+        file: None,
+    })
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
@@ -144,6 +149,22 @@ fn files_come_by_https_once() {
     stage.delivers(&[]);
     fs::write(stage.cache().join("labels"), "damaged").unwrap();
     stage.tool("curl", &curl(stage.home.path()));
+    stage.delivers(&["labels"]);
+}
+
+/// A package may be a file as a whole; each such source has one.
+#[test]
+fn packages_are_files_themselves() {
+    let whole = |file: &str| {
+        let package = format!("toy-{file}@1.0.0");
+        Source::Npm(Npm { package, at: None, file: Some(file.into()) })
+    };
+    let stage = Stage::new(vec![whole("images"), whole("labels")]);
+    stage.file("toy-images@1.0.0.tgz", &gzip(IMAGES));
+    let home = stage.home.path().display();
+    stage.tool("npm", &format!("for a; do package=$a; done\ncp {home}/$package.tgz ."));
+    stage.fails(&["no source delivered labels", "npm package toy-labels@1.0.0: npm: "]);
+    stage.file("toy-labels@1.0.0.tgz", &gzip(LABELS));
     stage.delivers(&["labels"]);
 }
 
@@ -306,15 +327,23 @@ fn a_recipe_cannot_say_more_than_it_should() {
         "sources[0].apt.at",
     );
     refused(
-        &source(Source::Npm(Npm { package: "toy".into(), at: "{file}".into() })),
+        &source(Source::Npm(Npm { package: "toy".into(), at: Some("{file}".into()), file: None })),
         "sources[0].npm.package",
     );
     refused(
-        &source(Source::Npm(Npm { package: "../x@1.0.0".into(), at: "{file}".into() })),
+        &source(Source::Npm(Npm {
+            package: "../x@1.0.0".into(),
+            at: Some("{file}".into()),
+            file: None,
+        })),
         "sources[0].npm.package",
     );
     refused(
-        &source(Source::Npm(Npm { package: "toy@1.0.0".into(), at: "/{file}".into() })),
+        &source(Source::Npm(Npm {
+            package: "toy@1.0.0".into(),
+            at: Some("/{file}".into()),
+            file: None,
+        })),
         "sources[0].npm.at",
     );
 }

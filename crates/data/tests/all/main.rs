@@ -2,5 +2,6 @@
 
 mod importing;
 mod loading;
+mod pictures;
 mod reading;
 mod sets;

@@ -1,12 +1,14 @@
-//! `duel data`: fetch, import, inspect, verify.
+//! `duel data`: prepare, fetch, import, inspect, verify.
+
+mod own;
 
 use super::{Ended, Failure, print};
 use crate::ablation::asked::{Ablation, is_ablation};
-use crate::cli::{Data, Globals};
+use crate::bar::Bar;
+use crate::cli::{Data, Globals, Import};
 use crate::layers;
 use crate::session::{experiment, recipe, split_folder};
 use data::Recipe;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(globals: &Globals, command: &Data) -> Result<Ended, Failure> {
@@ -27,8 +29,11 @@ pub(crate) fn run(globals: &Globals, command: &Data) -> Result<Ended, Failure> {
             fetch(globals, &recipe)?;
             print(cache(globals, &recipe).display());
         }
-        Data::Import { recipe: name } => {
-            let recipe = recipe(name, here)?;
+        Data::Import(Import { original: Some(original), .. }) => {
+            own::import(globals, original)?;
+        }
+        Data::Import(Import { recipe: name, original: None }) => {
+            let recipe = recipe(name.as_deref().unwrap_or_default(), here)?;
             let fetched = fetch(globals, &recipe)?;
             import(globals, &recipe, &fetched)?;
         }
@@ -82,8 +87,9 @@ fn fetch(globals: &Globals, recipe: &Recipe) -> Result<data::Fetched, Failure> {
 
 fn import(globals: &Globals, recipe: &Recipe, fetched: &data::Fetched) -> Result<(), Failure> {
     let mut bar = Bar::new("images");
+    let (root, threads) = (&globals.data, own::threads(globals));
     let manifests =
-        data::import::recipe(recipe, fetched, &globals.data, &mut |split, done, all| {
+        data::import::recipe(recipe, fetched, root, threads, &mut |split, done, all| {
             bar.update(split, done, all);
         });
     bar.finish();
@@ -105,6 +111,8 @@ fn inspect(split: &Path) -> Result<(), Failure> {
         format!("image     {h} × {w} × {c}, u8"),
         format!("shards    {}, {} bytes", manifest.shards.len(), summary.bytes),
     ];
+    lines.extend(manifest.resize.iter().map(|how| format!("resize    {how}")));
+    lines.extend((manifest.skipped > 0).then(|| format!("skipped   {}", manifest.skipped)));
     for original in &manifest.sources {
         lines.push(format!("source    {}  sha256 {}", original.file, original.sha256));
     }
@@ -134,35 +142,4 @@ fn verify(split: &Path) -> Result<(), Failure> {
         split.display()
     ));
     Ok(())
-}
-
-/// A bar on a terminal; elsewhere nothing, as these steps take seconds and end with a line.
-struct Bar {
-    bar: ProgressBar,
-}
-
-impl Bar {
-    fn new(unit: &str) -> Self {
-        let bar = ProgressBar::no_length();
-        let template = match unit {
-            "bytes" => "{msg:24!} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}",
-            _ => "{msg:24!} {wide_bar} {human_pos}/{human_len} {per_sec} ETA {eta}",
-        };
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is ours"));
-        Self { bar }
-    }
-
-    fn update(&mut self, what: &str, done: u64, total: u64) {
-        if self.bar.message() != what {
-            self.bar.set_message(what.to_string());
-        }
-        if total > 0 {
-            self.bar.set_length(total);
-        }
-        self.bar.set_position(done);
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
 }
