@@ -37,8 +37,9 @@ runs: build ## the runs that are here: state, progress, last figures
 doctor: build ## what this machine offers, and what it lacks
 	@$(DUEL) doctor
 
-schema: build ## target/experiment.schema.json, for editors
-	@$(DUEL) schema > target/experiment.schema.json && echo target/experiment.schema.json
+schema: build ## target/experiment.schema.json and target/ablation.schema.json, for editors
+	@for of in experiment ablation; do \
+	  $(DUEL) schema $$of > target/$$of.schema.json && echo target/$$of.schema.json; done
 
 test: ## all tests
 	@bash tests/readers/setup.sh $(READERS) || echo "tests that read with Python's libraries are left out" >&2

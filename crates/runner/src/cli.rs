@@ -154,6 +154,8 @@ pub(crate) enum Kind {
     /// What is trained: experiments/*.yaml
     #[default]
     Experiment,
+    /// Which variants are compared: experiments/ablations/*.yaml
+    Ablation,
 }
 
 #[derive(Subcommand)]

@@ -1,5 +1,6 @@
 //! JSON schemas (draft 2020-12) of what people write, derived from the types that read it.
 
+use crate::ablation::asked::Asked;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -20,6 +21,11 @@ pub fn experiment() -> Value {
     let properties = document.get_mut("properties").and_then(Value::as_object_mut);
     properties.expect("a struct has properties").insert("base".to_string(), base);
     schema
+}
+
+/// The schema of an ablation's YAML.
+pub fn ablation() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Asked>().to_value()
 }
 
 /// The schema of a type, with nothing required below the outermost level: a layer below may have

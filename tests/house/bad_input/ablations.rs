@@ -129,6 +129,16 @@ fn keys_that_are_missing_or_too_many() {
     assert!(message.contains("three.yaml (base of x.yaml): this is an ablation"), "{message}");
 }
 
+/// Before the hours that it would have spared.
+#[test]
+fn a_smoke_size_that_cannot_be_is_told_without_it() {
+    let place = place();
+    place.write("x.yaml", format!("{ABLATION}\nsmoke: {{imags: 16}}\n"));
+    let message = place.duel("ablate x.yaml --dry-run").refused();
+    let expected = "`smoke`\n  unknown key `imags`; did you mean `images`?";
+    assert!(message.contains(expected), "{message}");
+}
+
 #[test]
 fn words_that_do_not_fit_the_file() {
     let place = place();

@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use tests::duel::{DCGAN, GOODFELLOW, Place};
 use train::Experiment;
 
-fn schema() -> Value {
-    let text = Place::new(DUEL).duel("schema").fine();
+fn schema(of: &str) -> Value {
+    let text = Place::new(DUEL).duel(&format!("schema {of}")).fine();
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn validator() -> Validator {
-    jsonschema::draft202012::new(&schema()).expect("a schema of draft 2020-12")
+fn validator(of: &str) -> Validator {
+    jsonschema::draft202012::new(&schema(of)).expect("a schema of draft 2020-12")
 }
 
-fn experiments() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+fn files(below: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(below);
     let entries = std::fs::read_dir(folder).expect("experiments are there");
     let paths = entries.map(|entry| entry.expect("readable").path());
     paths.filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect()
@@ -34,8 +34,8 @@ fn accepted(validator: &Validator, text: &str) {
 
 #[test]
 fn every_experiment_is_valid() {
-    let validator = validator();
-    let files = experiments();
+    let validator = validator("experiment");
+    let files = files("experiments");
     assert!(files.len() >= 4, "{files:?}");
     for file in files {
         accepted(&validator, &std::fs::read_to_string(&file).expect("text"));
@@ -52,10 +52,38 @@ fn every_experiment_is_valid() {
     }
 }
 
+#[test]
+fn every_ablation_is_valid() {
+    let validator = validator("ablation");
+    let files = files("experiments/ablations");
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        accepted(&validator, &std::fs::read_to_string(&file).expect("text"));
+    }
+    let right = "base: x\nseeds: [0]\nvariants: {reference: }\ncompare: [value]\n";
+    accepted(&validator, right);
+    for [from, to] in [
+        ["base: x\n", ""],
+        ["[0]", "[]"],
+        ["[0]", "[1, 1]"],
+        ["[0]", "[-1]"],
+        ["{reference: }", "{}"],
+        ["{reference: }", "{reference: 3}"],
+        ["[value]", "[valu]"],
+        ["[value]", "[value, value]"],
+        ["seeds", "seed"],
+    ] {
+        let text = right.replace(from, to);
+        assert_ne!(text, right);
+        let document = yaml::from_str(&text).expect("YAML");
+        assert!(!validator.is_valid(&document), "{text}");
+    }
+}
+
 /// Each of these is refused by the binary and underlined by an editor.
 #[test]
 fn what_the_binary_refuses_is_not_valid() {
-    let validator = validator();
+    let validator = validator("experiment");
     let place = Place::furnished(DUEL);
     let with = |line: &str| format!("{DCGAN}{line}\n");
     let wrong = [
@@ -133,9 +161,9 @@ fn compare(root: &Value, schema: &Value, value: &Value, at: &str) {
 
 #[test]
 fn keys_are_those_of_a_resolved_experiment() {
-    let schema = schema();
+    let schema = schema("experiment");
     let place = Place::furnished(DUEL);
-    for file in experiments().into_iter().chain([place.path("goodfellow.yaml")]) {
+    for file in files("experiments").into_iter().chain([place.path("goodfellow.yaml")]) {
         let layered = layers::load(&file, &["ema=0.5".to_string()]).expect("it is read");
         let spec: Experiment = resolve::resolve(&layered).expect("it is right");
         compare(&schema, &schema, &serde_json::to_value(&spec).expect("JSON"), "");

@@ -38,6 +38,9 @@ pub(crate) fn members(
     pictures(&members, about, out, progress)
 }
 
+/// Is shown a picture's archive, its name and its content, and says whether to go on.
+type Visit<'a> = dyn FnMut((&Archive, &str), &mut dyn Read) -> Result<bool> + 'a;
+
 struct Members {
     archives: Vec<Archive>,
     classes: Vec<String>,
@@ -46,10 +49,7 @@ struct Members {
 
 impl Members {
     /// Shows each picture's archive and name with its content, until `visit` says that it has enough.
-    fn each_member(
-        &self,
-        visit: &mut dyn FnMut((&Archive, &str), &mut dyn Read) -> Result<bool>,
-    ) -> Result<()> {
+    fn each_member(&self, visit: &mut Visit<'_>) -> Result<()> {
         for archive in &self.archives {
             let file = File::open(&archive.path).map_err(io_error(&archive.path, "open"))?;
             let mut outcome = Ok(true);

@@ -4,6 +4,7 @@ use super::figures::FIGURES;
 use crate::layers::{self, ConfigError, Layered, Origin};
 use crate::nearest::{advice, list};
 use crate::{resolve, session, yaml};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -45,19 +46,30 @@ impl Variant {
     }
 }
 
-/// The keys of the file.
-#[derive(Deserialize)]
+/// An ablation: variants of one experiment, each trained with every seed, and what to compare.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(crate) struct Asked {
+    /// The experiment that all variants build on: its name, looked for beside this file and in the
+    /// folder above.
     #[serde(rename = "base")]
     _base: String,
+    /// What is different in all variants: dotted keys of an experiment.
     #[serde(default)]
     set: Map<String, Value>,
+    /// Each variant is trained once with each.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     seeds: Vec<u64>,
+    /// The variant that the others are compared with; the first by default.
     #[serde(default)]
     reference: Option<String>,
+    /// In what each variant differs: dotted keys of an experiment. Nothing for none.
+    #[schemars(extend("minProperties" = 1))]
     variants: BTreeMap<String, Option<Map<String, Value>>>,
+    /// Figures of `metrics.jsonl`, a column of the table each.
+    #[schemars(length(min = 1), extend("uniqueItems" = true, "items" = { "enum": FIGURES }))]
     compare: Vec<String>,
+    /// What makes it small enough for minutes: dotted keys of an experiment, and `seeds`.
     #[serde(default)]
     smoke: Option<Map<String, Value>>,
 }
@@ -101,6 +113,10 @@ impl Ablation {
             )));
         }
         let mut asked: Asked = resolve::parse(file)?;
+        if !smoke && asked.smoke.is_some() {
+            // A mistake in it is told before the hours that it would have spared.
+            Self::load(file, sets, true)?;
+        }
         let text = std::fs::read_to_string(file).map_err(|error| fail(error.to_string()))?;
         let order = yaml::order(&text, "variants");
         let mut name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
