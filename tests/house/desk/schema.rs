@@ -32,14 +32,20 @@ fn accepted(validator: &Validator, text: &str) {
     assert!(errors.is_empty(), "{errors:?} in {text}");
 }
 
+/// The files of a folder are all right.
+#[track_caller]
+fn all_accepted(validator: &Validator, folder: &str) {
+    let files = files(folder);
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        accepted(validator, &std::fs::read_to_string(&file).expect("text"));
+    }
+}
+
 #[test]
 fn every_experiment_is_valid() {
     let validator = validator("experiment");
-    let files = files("experiments");
-    assert!(files.len() >= 4, "{files:?}");
-    for file in files {
-        accepted(&validator, &std::fs::read_to_string(&file).expect("text"));
-    }
+    all_accepted(&validator, "experiments");
     for text in [
         DCGAN,
         GOODFELLOW,
@@ -55,11 +61,7 @@ fn every_experiment_is_valid() {
 #[test]
 fn every_ablation_is_valid() {
     let validator = validator("ablation");
-    let files = files("experiments/ablations");
-    assert!(files.len() >= 4, "{files:?}");
-    for file in files {
-        accepted(&validator, &std::fs::read_to_string(&file).expect("text"));
-    }
+    all_accepted(&validator, "experiments/ablations");
     let right = "base: x\nseeds: [0]\nvariants: {reference: }\ncompare: [value]\n";
     accepted(&validator, right);
     for [from, to] in [
