@@ -70,6 +70,10 @@ fn variants_by_seeds_in_order_and_only_once() {
     for part in ["batch: 32\n", "images: 960\n", "seed: 1\n"] {
         assert!(resolved.contains(part), "{resolved}");
     }
+    let listed = place.duel("runs --json").fine();
+    let listed: Vec<Value> = serde_json::from_str(&listed).expect("a list");
+    assert_eq!(listed.len(), 9);
+    assert!(listed.iter().all(|run| run["state"] == "finished"), "{listed:?}");
     // Each of them is the run that `duel train` makes.
     place.duel("train runs/three/alpha/seed1/resolved.yaml --out alone").fine();
     assert_eq!(place.metrics("alone"), place.metrics("runs/three/alpha/seed1"));

@@ -1,5 +1,6 @@
 //! The runs below a folder: what each is, how far it came, and what it told last.
 
+use crate::ablation::table::RECORD;
 use crate::command::Failure;
 use crate::run_dir::{FAILURE, at, last_checkpoint};
 use crate::state::{State, length, shown, state};
@@ -63,7 +64,9 @@ fn walk(folder: &Path, depth: usize, seen: &mut BTreeSet<PathBuf>, found: &mut V
     if !new || depth == 0 {
         return;
     }
-    if [".lock", "resolved.yaml"].iter().any(|sign| folder.join(sign).exists()) {
+    // An ablation has a lock of its own, and its runs below it.
+    let is = |sign: &&str| folder.join(sign).exists();
+    if !is(&RECORD) && [".lock", "resolved.yaml"].iter().any(is) {
         return found.push(look(folder));
     }
     let entries = match fs::read_dir(folder) {
