@@ -2,21 +2,9 @@
 
 use serde_json::json;
 use std::fs;
-use tests::duel::Place;
+use tests::duel::{GAUSSIAN, Place};
 
 const DUEL: &str = env!("CARGO_BIN_EXE_duel-under-test");
-
-/// Figure 1's demonstration, in a second.
-const GAUSSIAN: &str = "
-model:
-  goodfellow:
-    generator: {latent: 1, range: 1, hidden: [8], output: linear, init: 0.5}
-    discriminator: {maxout: [8], pieces: 2, keep_input: 1, keep_hidden: 1, init: 0.2}
-data: {gaussian: {mean: 1, std: 2}}
-batch: 64
-images: 1280
-every: {report: 256, samples: 640, checkpoint: 640}
-";
 
 /// Nothing of a page lies outside of it.
 fn stands_alone(page: &str) {

@@ -1,7 +1,7 @@
 //! 2N steps are N steps, a stop, and N more: the same bytes, whatever the number of threads.
 
 use std::fs;
-use tests::duel::Place;
+use tests::duel::{GAUSSIAN, Place};
 use train::Checkpoint;
 
 const DUEL: &str = env!("CARGO_BIN_EXE_duel-under-test");
@@ -138,19 +138,7 @@ fn double_precision() {
 #[test]
 fn numbers_without_a_data_set() {
     let place = Place::new(DUEL);
-    place.write(
-        "g.yaml",
-        "
-model:
-  goodfellow:
-    generator: {latent: 1, range: 1, hidden: [8], output: linear, init: 0.5}
-    discriminator: {maxout: [8], pieces: 2, keep_input: 1, keep_hidden: 1, init: 0.2}
-data: {gaussian: {mean: 1, std: 2}}
-batch: 64
-images: 1280
-every: {report: 256, samples: 640, checkpoint: 320}
-",
-    );
+    place.write("g.yaml", GAUSSIAN.replace("checkpoint: 640", "checkpoint: 320"));
     place.duel("train g.yaml --out whole --threads 1").fine();
     place.copy("whole", "lost");
     for images in [640, 960, 1280] {

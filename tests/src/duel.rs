@@ -37,6 +37,18 @@ ema: 0.9
 every: {report: 112, samples: 320, checkpoint: 240}
 ";
 
+/// Figure 1's demonstration, in a second.
+pub const GAUSSIAN: &str = "
+model:
+  goodfellow:
+    generator: {latent: 1, range: 1, hidden: [8], output: linear, init: 0.5}
+    discriminator: {maxout: [8], pieces: 2, keep_input: 1, keep_hidden: 1, init: 0.2}
+data: {gaussian: {mean: 1, std: 2}}
+batch: 64
+images: 1280
+every: {report: 256, samples: 640, checkpoint: 640}
+";
+
 /// Images of the data set `tiny`: no multiple of a batch, so epochs end within batches.
 pub const IMAGES: usize = 200;
 

@@ -5,8 +5,11 @@
 //! half-written is gone.
 
 use crate::aside::at;
+use crate::command::Failure;
+use crate::run_dir;
 use serde::Serialize;
-use std::fs::{File, OpenOptions};
+use serde::de::DeserializeOwned;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +29,7 @@ impl Journal {
     pub fn open(path: &Path, lines: u64) -> io::Result<Journal> {
         let open = || {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
+                fs::create_dir_all(folder)?;
             }
             let mut options = OpenOptions::new();
             let mut file =
@@ -70,6 +73,22 @@ impl Journal {
     }
 }
 
+/// The complete lines of a run's log; none where there is no log yet. What stands behind the last line
+/// break was cut short by a kill, or is being written.
+pub(crate) fn read<T: DeserializeOwned>(run: &Path) -> Result<Vec<T>, Failure> {
+    let path = run.join("metrics.jsonl");
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text.map_err(|error| run_dir::at(&path, &error))?,
+    };
+    let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    let parsed = whole.lines().enumerate().map(|(i, line)| {
+        let parsed = serde_json::from_str(line);
+        parsed.map_err(|error| format!("{}:{}: {error}", path.display(), i + 1).into())
+    });
+    parsed.collect()
+}
+
 /// The bytes of the first `lines` complete lines.
 fn length_of(file: &File, lines: u64) -> io::Result<u64> {
     let mut reader = BufReader::new(file);
@@ -94,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     fn text(path: &Path) -> String {
-        std::fs::read_to_string(path).unwrap()
+        fs::read_to_string(path).unwrap()
     }
 
     #[test]
@@ -122,7 +141,7 @@ mod tests {
     fn a_half_line_is_not_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        std::fs::write(&path, "{\"a\":1}\n{\"a\":2").unwrap();
+        fs::write(&path, "{\"a\":1}\n{\"a\":2").unwrap();
         let error = Journal::open(&path, 2).unwrap_err().to_string();
         assert!(error.contains("metrics.jsonl: has 1 complete lines"), "{error}");
         // What is refused is left as it was.

@@ -3,7 +3,7 @@
 use crate::command::Failure;
 use crate::command::sample::to_bytes;
 use crate::figure1;
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::picture::curves::{PALETTE, Panel, Series, curves};
 use crate::picture::grid::{grid, scale_for};
 use crate::picture::save;
@@ -75,12 +75,7 @@ impl Observed {
     ) -> Result<Self, Failure> {
         let path = run.path().join("metrics.jsonl");
         let journal = Journal::open(&path, from.map_or(0, |c| c.header.lines))?;
-        let text = fs::read_to_string(&path).map_err(|e| at(&path, &e))?;
-        let mut lines = Vec::new();
-        for (i, line) in text.lines().enumerate() {
-            let parsed = serde_json::from_str(line);
-            lines.push(parsed.map_err(|e| format!("{}:{}: {e}", path.display(), i + 1))?);
-        }
+        let lines: Vec<Line> = journal::read(run.path())?;
         let images = from.map_or(0, |c| c.header.progress.images);
         let gaussian = match spec.data {
             Data::Gaussian { mean, std } => Some([mean, std]),
@@ -88,7 +83,7 @@ impl Observed {
         };
         let bar = Bar::new(spec.images.0, images);
         let name = run.path().display().to_string();
-        let events = Events::open(run.path(), images)?;
+        let events = Events::open(run.path(), images, &lines)?;
         let objective = spec.objective;
         Ok(Self { name, run, journal, events, lines, bar, signals, gaussian, objective })
     }
@@ -231,7 +226,7 @@ impl Observer for Observed {
         checkpoint.write(&self.run.checkpoint(to.progress.images))?;
         self.lines.truncate(to.lines as usize);
         self.journal = Journal::open(&self.run.path().join("metrics.jsonl"), to.lines)?;
-        self.events = Events::open(self.run.path(), to.progress.images)?;
+        self.events = Events::open(self.run.path(), to.progress.images, &self.lines)?;
         Ok(())
     }
 

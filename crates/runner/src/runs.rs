@@ -138,7 +138,7 @@ fn left(run: &Run) -> Option<u64> {
 }
 
 /// The last complete line of a log, an empty object without one. A process may be writing the next.
-fn last_line(log: &Path) -> Result<Value, Failure> {
+pub(crate) fn last_line(log: &Path) -> Result<Value, Failure> {
     let nothing = || Value::Object(serde_json::Map::new());
     if !log.exists() {
         return Ok(nothing());

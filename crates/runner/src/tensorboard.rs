@@ -37,11 +37,12 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Makes the file of a run that has shown `images`, from its log and the grids of that time.
+    /// Makes the file of a run that has shown `images`, from the lines of its log and the grids of that
+    /// time.
     ///
     /// # Errors
-    /// A log or a grid that cannot be read, a file that cannot be written.
-    pub fn open(run: &Path, images: u64) -> Result<Self, Failure> {
+    /// A grid that cannot be read, a file that cannot be written.
+    pub fn open(run: &Path, images: u64, lines: &[impl Serialize]) -> Result<Self, Failure> {
         let folder = run.join("tensorboard");
         fs::create_dir_all(&folder).map_err(|e| run_dir::at(&folder, &e))?;
         aside::sweep(&folder)?;
@@ -50,10 +51,8 @@ impl Events {
         whole.write_all(&record(&event(0.0, 0, &bytes_field(3, b"brain.Event:2"))))?;
         let mut clock = Clock::default();
         let mut grids = pictures(run)?.into_iter().peekable();
-        let log = run.join("metrics.jsonl");
-        let lines = fs::read_to_string(&log).map_err(|e| run_dir::at(&log, &e))?;
-        for line in lines.lines() {
-            let line = serde_json::from_str(line).map_err(|e| format!("{}: {e}", log.display()))?;
+        for line in lines {
+            let line = serde_json::to_value(line)?;
             let shown = shown(&line).unwrap_or(0);
             while let Some((images, grid)) = grids.next_if(|grid| grid.0 < shown) {
                 whole.write_all(&read(&clock, images, &grid)?)?;

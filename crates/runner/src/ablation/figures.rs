@@ -1,10 +1,6 @@
 //! What a run's log says in one number for each figure.
 
-use crate::command::Failure;
-use crate::run_dir::at;
 use serde_json::Value;
-use std::fs;
-use std::path::Path;
 
 /// The figures that runs can be compared by: the keys of a line of `metrics.jsonl` that are measured.
 pub(crate) const FIGURES: [&str; 9] = [
@@ -18,16 +14,6 @@ pub(crate) const FIGURES: [&str; 9] = [
     "images_per_second",
     "data_wait",
 ];
-
-/// The lines of a run's log. One that a kill has cut short is left out.
-pub(crate) fn lines(run: &Path) -> Result<Vec<Value>, Failure> {
-    let path = run.join("metrics.jsonl");
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        text => text.map_err(|error| at(&path, &error))?,
-    };
-    Ok(text.lines().map_while(|line| serde_json::from_str(line).ok()).collect())
-}
 
 /// A figure of a run: its mean over the last tenth of the lines, at least one; of the speed, which
 /// a busy machine pulls down now and then, the median over all. None where no line has it.

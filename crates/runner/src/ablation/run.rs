@@ -1,11 +1,13 @@
 //! One run of an ablation: where it lies, and whether what lies there is it.
 
 use super::asked::{Ablation, Variant};
-use super::figures::{figure, lines};
+use super::figures::figure;
 use super::table::run_path;
 use crate::command::Failure;
+use crate::journal;
 use crate::resolve;
 use crate::run_dir::at;
+use crate::runs::last_line;
 use crate::state::{State, shown, state};
 use serde_json::Value;
 use std::fs;
@@ -96,14 +98,14 @@ impl Run<'_> {
 
     /// Images that the last line of its log tells of.
     pub fn shown(&self) -> u64 {
-        let lines = lines(&self.path).unwrap_or_default();
-        lines.last().and_then(|line| line.get("images")?.as_u64()).unwrap_or(0)
+        let line = last_line(&self.path.join("metrics.jsonl"));
+        line.ok().and_then(|line| line.get("images")?.as_u64()).unwrap_or(0)
     }
 
     /// Its speed, if it is finished.
     pub fn images_per_second(&self) -> Option<f64> {
         let finished = matches!(self.state(), Ok(State::Finished));
-        figure(&lines(&self.path).ok().filter(|_| finished)?, "images_per_second")
+        figure(&finished.then(|| journal::read(&self.path).ok())??, "images_per_second")
     }
 }
 

@@ -1,9 +1,10 @@
 //! The table of an ablation: variants and figures, over seeds.
 
 use super::asked::Ablation;
-use super::figures::{figure, lines};
+use super::figures::figure;
 use crate::aside;
 use crate::command::Failure;
+use crate::journal;
 use crate::run_dir::at;
 use crate::state::{State, state};
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,7 @@ impl Run {
         let begun = path.join("resolved.yaml").exists();
         let state = if begun { state(&path)? } else { State::Fresh };
         let (lines, failure) = match state {
-            State::Finished => (lines(&path)?, None),
+            State::Finished => (journal::read(&path)?, None),
             State::Failed { reason } => (Vec::new(), Some(format!("seed {seed}: {reason}"))),
             _ => (Vec::new(), None),
         };

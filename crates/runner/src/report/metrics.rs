@@ -1,10 +1,8 @@
 //! A run's log by columns. Lines may lack any figure, as older ones do, and the last may be cut.
 
 use crate::command::Failure;
-use crate::run_dir::at;
+use crate::journal;
 use serde_json::Value;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// The reports of a run.
@@ -27,18 +25,7 @@ pub(super) struct Alarm {
 impl Metrics {
     /// Reads `metrics.jsonl`; a run that has none yet has no reports.
     pub fn read(run: &Path) -> Result<Self, Failure> {
-        let path = run.join("metrics.jsonl");
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-            text => text.map_err(|e| at(&path, &e))?,
-        };
-        let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-        let mut lines = Vec::new();
-        for (i, line) in whole.lines().enumerate() {
-            let parsed = serde_json::from_str(line);
-            lines.push(parsed.map_err(|e| format!("{}:{}: {e}", path.display(), i + 1))?);
-        }
-        Ok(Self { lines })
+        Ok(Self { lines: journal::read(run)? })
     }
 
     /// (images, figure) where there is one.
@@ -94,6 +81,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn lines_may_lack_figures_and_the_last_its_end() {
