@@ -12,6 +12,7 @@ use tape::Conv;
 use window::Window;
 
 mod dgrad;
+mod thin;
 mod window;
 
 pub use dgrad::dgrad;
@@ -24,7 +25,8 @@ pub fn conv_work(g: &Conv) -> WorkSize {
     let scattered = k * (taps * c + WIDEST);
     let wgrad = wgrad_parts(g) * k * taps * c;
     let shared = fprop.max(gathered).max(scattered).max(wgrad);
-    WorkSize { shared }
+    let thin = if thin::applies(g) { thin::work(g) } else { WorkSize::default() };
+    thin.max(WorkSize { shared })
 }
 
 /// `y = x ∗ w`: images `[n, h, w, c]` and weights `[k, r, s, c]` give `[n, p, q, k]`.
@@ -33,6 +35,9 @@ pub fn conv_work(g: &Conv) -> WorkSize {
 /// If a slice has another length than its tensor, or `work` is smaller than [`conv_work`].
 pub fn fprop<R: Real>(g: &Conv, x: &[R], w: &[R], y: &mut [R], work: &mut Work<R>) {
     check(g, x, w, y);
+    if thin::applies(g) {
+        return thin::fprop(g, x, w, y, work);
+    }
     let (m, n, k) = (g.n * g.p * g.q, g.k, g.r * g.s * g.c);
     let windows = Window::of_features(g);
     let weights = Transposed(Matrix { data: w, pitch: k });
@@ -55,6 +60,9 @@ pub fn wgrad<R: Real>(
     work: &mut Work<R>,
 ) {
     check(g, x, dw, dy);
+    if thin::applies(g) {
+        return thin::wgrad(g, x, dy, dw, accumulate, work);
+    }
     let (m, n, k) = (g.k, g.r * g.s * g.c, g.n * g.p * g.q);
     if m * n == 0 {
         return;

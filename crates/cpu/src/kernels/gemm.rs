@@ -17,7 +17,7 @@ mod work;
 
 pub(super) use pack::copy_run;
 pub use pack::{Matrix, Pack, Transposed};
-pub(super) use work::Buffers;
+pub(super) use work::{Buffers, PACKED};
 pub use work::{Work, WorkSize};
 
 /// Tasks that keep every thread of a machine busy.

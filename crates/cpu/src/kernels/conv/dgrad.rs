@@ -7,8 +7,8 @@
 //! cache. The second is for few channels, where the tiles of the first would be mostly empty, and
 //! for images of one window.
 
-use super::check;
 use super::window::Window;
+use super::{check, thin};
 use crate::kernels::gemm::{Buffers, Grid, Matrix, Pack, Product, Right, Work, pack_panels};
 use crate::kernels::isa::vectorize;
 use crate::kernels::parallel::{Shared, parallel};
@@ -35,6 +35,8 @@ pub fn dgrad<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work
     if dx.is_empty() {
     } else if dy.is_empty() || w.is_empty() {
         dx.fill(R::ZERO);
+    } else if thin::applies(g) {
+        thin::dgrad(g, dy, w, dx, work);
     } else if scattered_is_cheaper(g, work.tiles()) {
         scattered(g, dy, w, dx, work);
     } else {

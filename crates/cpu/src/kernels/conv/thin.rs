@@ -1,0 +1,111 @@
+//! Convolutions of images with few channels, such as pictures.
+//!
+//! A window of such an image has few elements, so packing windows for a blocked product costs about
+//! as much as multiplying them. Here nothing is packed but the weights: the image is copied a few
+//! lines at a time with zeros around it, and tiles [walk](Walk) along its lines and along the
+//! features where they lie.
+
+use crate::kernels::gemm::{PACKED, WorkSize};
+use crate::kernels::real::Real;
+use crate::kernels::tile::WIDEST;
+use std::ops::Range;
+use tape::Conv;
+
+mod dgrad;
+mod fprop;
+mod wgrad;
+
+pub(super) use dgrad::dgrad;
+pub(super) use fprop::fprop;
+pub(super) use wgrad::wgrad;
+
+/// Most channels of an image that is thin.
+const THIN: usize = 4;
+/// Features in a line below which tiles would be mostly empty.
+const NARROW: usize = 8;
+/// Most elements that one feature moves along a line of the image.
+const STEP: usize = 16;
+/// Features of one task, about.
+const PIXELS: usize = 256;
+/// Tasks that keep every thread of a machine busy.
+const MANY: usize = 16;
+
+/// Whether these kernels take the convolution.
+pub(super) fn applies(g: &Conv) -> bool {
+    let channels = (1..=THIN).contains(&g.c) && g.k > 0 && g.n > 0;
+    let taps = g.stride * g.c <= STEP && g.r * g.s * g.c <= WIDEST * 4;
+    let features = g.p > 0 && g.q >= NARROW;
+    channels && taps && features && fits(g)
+}
+
+/// Whether each buffer of a thread holds what it must; see [`Bands`] and [`dgrad()`].
+fn fits(g: &Conv) -> bool {
+    let bands = Bands::new(g, PIXELS);
+    let image = bands.lines() * bands.pitch;
+    let features = Bands::new(g, wgrad::NEAR).rows * g.q * (g.k + WIDEST);
+    let products = dgrad::products(g, g.r * g.s * g.c + WIDEST);
+    image.max(features).max(products) + 2 * STEP <= PACKED
+}
+
+/// Work space of the three.
+pub(super) fn work(g: &Conv) -> WorkSize {
+    let (taps, k) = (g.r * g.s * g.c, g.k);
+    let fprop = taps * (k + WIDEST);
+    let dgrad = k * (taps + WIDEST);
+    let wgrad = wgrad::parts(g) * k * taps;
+    WorkSize { shared: fprop.max(dgrad).max(wgrad) }
+}
+
+/// The features of a batch, cut into a few rows of one image each, and the lines of the image that
+/// they see.
+#[derive(Clone, Copy, Debug)]
+struct Bands {
+    /// Rows of features of a band.
+    rows: usize,
+    /// Bands of an image.
+    count: usize,
+    /// Elements of a line of the image, with its zeros.
+    pitch: usize,
+    taps: usize,
+    stride: usize,
+}
+
+impl Bands {
+    /// Bands of about so many features.
+    fn new(g: &Conv, features: usize) -> Self {
+        let rows = (features / g.q).clamp(1, g.p);
+        let rows = g.p.div_ceil(g.p.div_ceil(rows));
+        let pitch = ((g.q - 1) * g.stride + g.s) * g.c;
+        Self { rows, count: g.p.div_ceil(rows), pitch, taps: g.r, stride: g.stride }
+    }
+
+    /// Rows of features of one band.
+    fn rows(&self, band: usize, g: &Conv) -> Range<usize> {
+        band * self.rows..((band + 1) * self.rows).min(g.p)
+    }
+
+    /// Lines of the image that a band sees.
+    fn lines(&self) -> usize {
+        (self.rows - 1) * self.stride + self.taps
+    }
+
+    /// Copies what the windows of these rows see of image `n`, with zeros where they look beyond it.
+    fn copy<R: Real>(&self, g: &Conv, x: &[R], n: usize, rows: Range<usize>, to: &mut [R]) {
+        let before = (g.pad * g.c).min(self.pitch);
+        let inside = (g.w * g.c).min(self.pitch - before);
+        let first = rows.start * self.stride;
+        let lines = first..first + (rows.len() - 1) * self.stride + self.taps;
+        for (line, to) in lines.zip(to.chunks_exact_mut(self.pitch)) {
+            if line < g.pad || line >= g.pad + g.h {
+                to.fill(R::ZERO);
+                continue;
+            }
+            let from = (n * g.h + line - g.pad) * g.w * g.c;
+            let (zeros, to) = to.split_at_mut(before);
+            let (line, more) = to.split_at_mut(inside);
+            zeros.fill(R::ZERO);
+            line.copy_from_slice(&x[from..][..inside]);
+            more.fill(R::ZERO);
+        }
+    }
+}
