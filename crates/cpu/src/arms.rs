@@ -1,9 +1,10 @@
 //! One arm for each operation: operands are looked up, a kernel is called.
 
 use crate::executor::{Step, Tools};
-use crate::kernels::map::Operand;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::math::Math;
 use crate::kernels::noise::Draw;
+use crate::kernels::operand::Operand;
 use crate::kernels::{
     activation, batch_norm, blocks, conv, convert, dropout, map, matmul, maxout, noise, reduce,
     update,
@@ -24,9 +25,9 @@ pub(crate) fn run<R: Math>(
     match &step.node.op {
         Op::Map { expr, access } => {
             let target = memory.pointer(out);
-            let mut operands = [Operand::new(target.cast_const(), 0, tape::Access::Full); 16];
+            let mut operands = [map::Operand::new(target.cast_const(), 0, tape::Access::Full); 16];
             for (i, &view) in ins.iter().enumerate() {
-                operands[i] = Operand::new(memory.pointer(view), view.len, access[i]);
+                operands[i] = map::Operand::new(memory.pointer(view), view.len, access[i]);
             }
             let [rows, channels] = step.extents;
             // SAFETY: `disjoint` saw that only operands read in full lie where the result does, and
@@ -49,15 +50,18 @@ pub(crate) fn run<R: Math>(
         }
         Op::Fprop(g) => {
             let (r, [y]) = memory.operands([out]);
-            conv::fprop(g, r.read(ins[0]), r.read(ins[1]), y, &mut tools.work);
+            let x = Operand::Plain(r.read(ins[0]));
+            conv::fprop(g, x, r.read(ins[1]).into(), y, &mut Epilogue::None, &mut tools.work);
         }
         Op::Dgrad(g) => {
             let (r, [dx]) = memory.operands([out]);
-            conv::dgrad(g, r.read(ins[0]), r.read(ins[1]), dx, &mut tools.work);
+            let dy = Operand::Plain(r.read(ins[0]));
+            conv::dgrad(g, dy, r.read(ins[1]).into(), dx, &mut Epilogue::None, &mut tools.work);
         }
         Op::Wgrad { conv: g, accumulate } => {
             let (r, [dw]) = memory.operands([out]);
-            conv::wgrad(g, r.read(ins[0]), r.read(ins[1]), dw, *accumulate, &mut tools.work);
+            let [x, dy] = [0, 1].map(|i| Operand::Plain(r.read(ins[i])));
+            conv::wgrad(g, x, dy, dw, *accumulate, &mut tools.work);
         }
         Op::Matmul { ta, tb, accumulate } => {
             let [m, n] = step.extents;

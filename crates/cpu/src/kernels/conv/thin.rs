@@ -5,7 +5,10 @@
 //! lines at a time with zeros around it, and tiles [walk](Walk) along its lines and along the
 //! features where they lie.
 
+use crate::kernels::epilogue::partials;
 use crate::kernels::gemm::{PACKED, WorkSize};
+use crate::kernels::isa::vectorize;
+use crate::kernels::operand::Operand;
 use crate::kernels::real::Real;
 use crate::kernels::tile::WIDEST;
 use std::ops::Range;
@@ -44,16 +47,16 @@ fn fits(g: &Conv) -> bool {
     let image = bands.lines() * bands.pitch;
     let features = Bands::new(g, wgrad::NEAR).rows * g.q * (g.k + WIDEST);
     let products = dgrad::products(g, g.r * g.s * g.c + WIDEST);
+    let features = features.max(g.q * g.k);
     image.max(features).max(products) + 2 * STEP <= PACKED
 }
 
-/// Work space of the three.
+/// Work space of the three beside their weights.
 pub(super) fn work(g: &Conv) -> WorkSize {
-    let (taps, k) = (g.r * g.s * g.c, g.k);
-    let fprop = taps * (k + WIDEST);
-    let dgrad = k * (taps + WIDEST);
-    let wgrad = wgrad::parts(g) * k * taps;
-    WorkSize { shared: fprop.max(dgrad).max(wgrad) }
+    let shared = wgrad::parts(g) * g.k * g.r * g.s * g.c;
+    let fprop = partials(g.n * Bands::new(g, PIXELS).count, g.k);
+    let dgrad = partials(g.n * dgrad::bands(g), g.c);
+    WorkSize { shared, partials: fprop.max(dgrad), ..WorkSize::default() }
 }
 
 /// The features of a batch, cut into a few rows of one image each, and the lines of the image that
@@ -90,22 +93,32 @@ impl Bands {
     }
 
     /// Copies what the windows of these rows see of image `n`, with zeros where they look beyond it.
-    fn copy<R: Real>(&self, g: &Conv, x: &[R], n: usize, rows: Range<usize>, to: &mut [R]) {
+    fn copy<R: Real>(
+        &self,
+        g: &Conv,
+        x: &Operand<'_, R>,
+        n: usize,
+        rows: Range<usize>,
+        to: &mut [R],
+    ) {
         let before = (g.pad * g.c).min(self.pitch);
         let inside = (g.w * g.c).min(self.pitch - before);
         let first = rows.start * self.stride;
         let lines = first..first + (rows.len() - 1) * self.stride + self.taps;
-        for (line, to) in lines.zip(to.chunks_exact_mut(self.pitch)) {
-            if line < g.pad || line >= g.pad + g.h {
-                to.fill(R::ZERO);
-                continue;
-            }
-            let from = (n * g.h + line - g.pad) * g.w * g.c;
-            let (zeros, to) = to.split_at_mut(before);
-            let (line, more) = to.split_at_mut(inside);
-            zeros.fill(R::ZERO);
-            line.copy_from_slice(&x[from..][..inside]);
-            more.fill(R::ZERO);
-        }
+        vectorize(
+            #[inline(always)]
+            || {
+                for (line, to) in lines.zip(to.chunks_exact_mut(self.pitch)) {
+                    if line < g.pad || line >= g.pad + g.h {
+                        to.fill(R::ZERO);
+                        continue;
+                    }
+                    let from = (n * g.h + line - g.pad) * g.w * g.c;
+                    to[..before].fill(R::ZERO);
+                    x.copy(from..from + inside, &mut to[before..]);
+                    to[before + inside..].fill(R::ZERO);
+                }
+            },
+        );
     }
 }

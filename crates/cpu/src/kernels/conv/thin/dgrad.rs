@@ -5,11 +5,16 @@
 //! into pieces of as many elements as one feature moves along, every piece is a sum of the same
 //! pieces of neighbouring windows.
 
+use super::super::Weights;
 use super::{MANY, NARROW, STEP};
-use crate::kernels::gemm::{Buffers, Matrix, Pack, Work};
+use crate::kernels::epilogue::{Epilogue, Finish};
+use crate::kernels::gemm::{Buffers, Kept, Matrix, Pack, Parts, Work};
+use crate::kernels::isa::vectorize;
+use crate::kernels::math::Math;
+use crate::kernels::operand::Operand;
 use crate::kernels::parallel::{Shared, parallel};
 use crate::kernels::real::Real;
-use crate::kernels::tile::{Path, Walk, best_walk};
+use crate::kernels::tile::{BLOCK, Path, Walk, best_walk};
 use crate::kernels::vectorized::vectorized;
 use std::ops::Range;
 use tape::Conv;
@@ -65,39 +70,50 @@ pub fn products(g: &Conv, pitch: usize) -> usize {
     if ring.down * ring.across > MOST { usize::MAX / 2 } else { ring.len() }
 }
 
-/// As [`super::super::dgrad()`].
-pub fn dgrad<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work<R>) {
+/// Bands that the lines of an image are cut into, so that a few images are work for many threads.
+pub fn bands(g: &Conv) -> usize {
+    MANY.div_ceil(g.n).min((g.h / NARROW).max(1))
+}
+
+/// As [`dgrad`](super::super::dgrad()).
+pub fn dgrad<R: Math>(
+    g: &Conv,
+    dy: Operand<'_, R>,
+    w: Weights<'_, R>,
+    dx: &mut [R],
+    epilogue: &mut Epilogue<'_, R>,
+    work: &mut Work<R>,
+) {
     let taps = g.r * g.s * g.c;
     let walk = best_walk(work.walks(), g.q, taps);
-    let (scratch, shared) = work.parts();
-    let weights = Matrix { data: w, pitch: taps };
-    for (j, to) in (0..taps).step_by(walk.nr).zip(shared.chunks_exact_mut(g.k * walk.nr)) {
-        weights.pack(0..g.k, j..(j + walk.nr).min(taps), to, walk.nr);
-    }
-    let weights = &*shared;
-    let ring = Ring::new(g, taps.next_multiple_of(walk.nr));
-    // Bands of lines, so that a few images are work for many threads.
-    let bands = MANY.div_ceil(g.n).min((g.h / NARROW).max(1));
-    let lines = g.h.div_ceil(bands);
-    let dx = Shared::new(dx);
-    parallel(g.n * bands, |task| {
-        let (n, band) = (task / bands, task % bands);
-        let lines = (band * lines).min(g.h)..((band + 1) * lines).min(g.h);
-        if lines.is_empty() {
-            return;
+    let Parts { scratch, shared, partials } = work.parts();
+    let matrix = Matrix { data: w.raw, pitch: taps };
+    let weights = Kept::or_else(w.kept, shared, |to| {
+        for (j, to) in (0..taps).step_by(walk.nr).zip(to.chunks_exact_mut(g.k * walk.nr)) {
+            matrix.pack(0..g.k, j..(j + walk.nr).min(taps), to, walk.nr);
         }
+    });
+    let ring = Ring::new(g, taps.next_multiple_of(walk.nr));
+    let bands = bands(g);
+    let tasks = g.n * bands;
+    let finish = Finish::new(epilogue, tasks, g.c, partials);
+    let whole = Shared::new(dx);
+    parallel(tasks, |task| {
+        let (n, band) = (task / bands, task % bands);
+        let lines = band * g.h / bands..(band + 1) * g.h / bands;
         let line = g.w * g.c;
+        let first = (n * g.h + lines.start) * line;
         // SAFETY: each band has lines of its own.
-        let dx = unsafe { dx.part((n * g.h + lines.start) * line, lines.len() * line) };
+        let dx = unsafe { whole.part(first, lines.len() * line) };
         scratch.with(|buffer| {
-            let Buffers { b: windows, c: pieces, .. } = Buffers::new(buffer);
+            let Buffers { a: block, b: windows, c: pieces } = Buffers::new(buffer);
             let windows = &mut windows[..ring.len() + STEP];
             windows.fill(R::ZERO);
             let mut done = rows_of(g, lines.start).start;
-            for (y, to) in lines.zip(dx.chunks_exact_mut(line)) {
+            for (y, to) in lines.clone().zip(dx.chunks_exact_mut(line)) {
                 let rows = rows_of(g, y);
                 for p in done..rows.end {
-                    let features = &dy[(n * g.p + p) * g.q * g.k..][..g.q * g.k];
+                    let features = row(&dy, (n * g.p + p) * g.q * g.k, g.q * g.k, block);
                     multiply(g, walk, features, weights, &mut windows[ring.at(p)..], ring.pitch);
                 }
                 done = done.max(rows.end);
@@ -108,7 +124,26 @@ pub fn dgrad<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work
                 to.copy_from_slice(&pieces[(g.pad % g.stride) * g.c..][..line]);
             }
         });
+        let pixels = lines.len() * g.w;
+        for from in (0..pixels).step_by(BLOCK) {
+            let places: [usize; BLOCK] = std::array::from_fn(|i| first + (from + i) * g.c);
+            // SAFETY: as above.
+            unsafe { finish.rows(task, &places[..BLOCK.min(pixels - from)], 0..g.c, &whole) };
+        }
     });
+    epilogue.end(tasks, g.n * g.h * g.w, partials);
+}
+
+/// The features `from .. from + len`, where they lie or computed into a block.
+fn row<'a, R: Real>(dy: &Operand<'a, R>, from: usize, len: usize, block: &'a mut [R]) -> &'a [R] {
+    if let Operand::Plain(dy) = dy {
+        return &dy[from..][..len];
+    }
+    vectorize(
+        #[inline(always)]
+        || dy.copy(from..from + len, block),
+    );
+    &block[..len]
 }
 
 /// Rows of features that see a line of the image.

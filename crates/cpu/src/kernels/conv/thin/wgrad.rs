@@ -1,7 +1,8 @@
 //! The gradient by the weights of thin images.
 
 use super::{Bands, MANY};
-use crate::kernels::gemm::{Buffers, Work};
+use crate::kernels::gemm::{Buffers, Pack, Parts, Work};
+use crate::kernels::operand::{Operand, Pixels};
 use crate::kernels::parallel::{Shared, chunk, parallel};
 use crate::kernels::real::Real;
 use crate::kernels::tile::{Path, best_walk};
@@ -17,12 +18,12 @@ pub fn parts(g: &Conv) -> usize {
     g.n.min(MANY)
 }
 
-/// As [`super::super::wgrad`]. A row of C is a tap, which walks along the image from feature to
+/// As [`wgrad`](super::super::wgrad). A row of C is a tap, which walks along the image from feature to
 /// feature; its columns are features, read where they lie.
 pub fn wgrad<R: Real>(
     g: &Conv,
-    x: &[R],
-    dy: &[R],
+    x: Operand<'_, R>,
+    dy: Operand<'_, R>,
     dw: &mut [R],
     accumulate: bool,
     work: &mut Work<R>,
@@ -30,10 +31,10 @@ pub fn wgrad<R: Real>(
     let taps = g.r * g.s * g.c;
     let bands = Bands::new(g, NEAR);
     let walk = best_walk(work.walks(), taps, g.k);
-    let (scratch, shared) = work.parts();
+    let Parts { scratch, shared, .. } = work.parts();
     let parts = parts(g);
     let sums = Shared::new(&mut shared[..parts * taps * g.k]);
-    // Tiles read whole vectors: rows of features that end within one are copied.
+    // Tiles read whole vectors: features that end within one are copied.
     let width = g.k.next_multiple_of(walk.nr);
     parallel(parts, |part| {
         let images = part * g.n / parts..(part + 1) * g.n / parts;
@@ -42,16 +43,16 @@ pub fn wgrad<R: Real>(
             let Buffers { a: image, b: block, .. } = Buffers::new(buffer);
             for (n, band) in images.flat_map(|n| (0..bands.count).map(move |band| (n, band))) {
                 let rows = bands.rows(band, g);
-                bands.copy(g, x, n, rows.clone(), image);
-                let from = (n * g.p + rows.start) * g.q * g.k;
-                let mut features = &dy[from..][..rows.len() * g.q * g.k];
-                if width > g.k {
-                    for (to, from) in block.chunks_exact_mut(width).zip(features.chunks_exact(g.k))
-                    {
-                        to[..g.k].copy_from_slice(from);
+                bands.copy(g, &x, n, rows.clone(), image);
+                let from = (n * g.p + rows.start) * g.q;
+                let pixels = from..from + rows.len() * g.q;
+                let features = match dy {
+                    Operand::Plain(dy) if width == g.k => &dy[from * g.k..pixels.end * g.k],
+                    _ => {
+                        Pixels { data: dy, pitch: g.k }.pack(pixels, 0..g.k, block, width);
+                        &*block
                     }
-                    features = block;
-                }
+                };
                 let a = [g.stride * g.c, g.stride * bands.pitch];
                 let path = Path { segments: rows.len(), len: g.q, a, b: [width, g.q * width] };
                 let add = (n, band) > (first, 0);
