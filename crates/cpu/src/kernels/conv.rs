@@ -16,6 +16,7 @@ use window::Window;
 mod dgrad;
 mod thin;
 mod window;
+mod winograd;
 
 pub use dgrad::dgrad;
 
@@ -40,6 +41,9 @@ impl<'a, R> From<&'a [R]> for Weights<'a, R> {
 
 /// Elements that the packed weights of [`fprop`] or [`dgrad()`] take at most.
 pub fn kept_len(g: &Conv) -> usize {
+    if winograd::applies(g) {
+        return winograd::packed_len(g);
+    }
     let (taps, c, k) = (g.r * g.s, g.c, g.k);
     let fprop = taps * c * (k + WIDEST);
     let gathered = taps * k * (c + WIDEST);
@@ -50,11 +54,15 @@ pub fn kept_len(g: &Conv) -> usize {
 /// Work space of [`fprop`], [`dgrad()`] and [`wgrad`].
 pub fn conv_work(g: &Conv) -> WorkSize {
     let (c, k) = (g.c, g.k);
-    let shared = kept_len(g).max(wgrad_parts(g) * k * g.r * g.s * c);
+    let (thread, parts) = match winograd::applies(g) {
+        true => (winograd::SCRATCH, winograd::wgrad_parts(g)),
+        false => (0, wgrad_parts(g)),
+    };
+    let shared = kept_len(g).max(parts * k * g.r * g.s * c);
     let parts = |rows: usize| rows / FEW + 8 * MANY;
     let sums = partials(parts(g.n * g.p * g.q), k).max(partials(parts(g.n * g.h * g.w), c));
     let thin = if thin::applies(g) { thin::work(g) } else { WorkSize::default() };
-    thin.max(WorkSize { thread: 0, shared, partials: sums })
+    thin.max(WorkSize { thread, shared, partials: sums })
 }
 
 /// `y = x ∗ w`: images `[n, h, w, c]` and weights `[k, r, s, c]` give `[n, p, q, k]`.
@@ -72,6 +80,9 @@ pub fn fprop<R: Math>(
     check(g, x.len(), w.raw.len(), y.len());
     if thin::applies(g) {
         return thin::fprop(g, x, w, y, epilogue, work);
+    }
+    if winograd::applies(g) {
+        return winograd::fprop(g, x, w, y, epilogue, work);
     }
     let (m, n, k) = (g.n * g.p * g.q, g.k, g.r * g.s * g.c);
     let windows = Window::of_features(g);
@@ -97,6 +108,9 @@ pub fn wgrad<R: Math>(
     check(g, x.len(), dw.len(), dy.len());
     if thin::applies(g) {
         return thin::wgrad(g, x, dy, dw, accumulate, work);
+    }
+    if winograd::applies(g) {
+        return winograd::wgrad(g, x, dy, dw, accumulate, work);
     }
     let (m, n, k) = (g.k, g.r * g.s * g.c, g.n * g.p * g.q);
     if m * n == 0 {

@@ -8,7 +8,7 @@
 //! for images of one window.
 
 use super::window::Window;
-use super::{FEW, MANY, Weights, check, thin};
+use super::{FEW, MANY, Weights, check, thin, winograd};
 use crate::kernels::epilogue::{Epilogue, Finish};
 use crate::kernels::gemm::{
     Buffers, Grid, Kept, Matrix, Pack, Parts, Product, Right, Work, pack_panels,
@@ -40,10 +40,13 @@ pub fn dgrad<R: Math>(
     work: &mut Work<R>,
 ) {
     check(g, dx.len(), w.raw.len(), dy.len());
-    if dx.is_empty() {
-        zeros(g, dx, epilogue, work);
-    } else if thin::applies(g) {
+    if thin::applies(g) {
         thin::dgrad(g, dy, w, dx, epilogue, work);
+    } else if winograd::applies(g) {
+        winograd::dgrad(g, dy, w, dx, epilogue, work);
+    } else if dx.is_empty() {
+    } else if dy.is_empty() || w.raw.is_empty() {
+        zeros(g, dx, epilogue, work);
     } else if scattered_is_cheaper(g, work.tiles()) {
         scattered(g, dy, w, dx, epilogue, work);
     } else {

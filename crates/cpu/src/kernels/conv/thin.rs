@@ -35,10 +35,10 @@ const MANY: usize = 16;
 
 /// Whether these kernels take the convolution.
 pub(super) fn applies(g: &Conv) -> bool {
-    let channels = (1..=THIN).contains(&g.c) && g.k > 0 && g.n > 0;
+    let something = [g.n, g.h, g.w, g.k, g.p, g.r * g.s].iter().all(|&n| n > 0);
     let taps = g.stride * g.c <= STEP && g.r * g.s * g.c <= WIDEST * 4;
-    let features = g.p > 0 && g.q >= NARROW;
-    channels && taps && features && fits(g)
+
+    something && (1..=THIN).contains(&g.c) && g.q >= NARROW && taps && fits(g)
 }
 
 /// Whether each buffer of a thread holds what it must; see [`Bands`] and [`dgrad()`].

@@ -1,0 +1,184 @@
+//! Weights, transformed to points and packed into panels for the register tiles.
+
+use super::transform::{Size, load, sized, taps};
+use super::{LANES, POINTS, Phase};
+use crate::kernels::parallel::{Shared, parallel};
+use crate::kernels::real::Real;
+use crate::kernels::tile::BLOCK;
+use crate::kernels::vectorized::vectorized;
+use std::array::from_fn;
+use tape::Conv;
+
+/// The phases that one result is summed over, and the products that are behind it.
+#[derive(Clone, Copy)]
+pub(super) struct Group {
+    phases: [Phase; 4],
+    used: usize,
+    /// Channels that each phase is summed over.
+    pub depth: usize,
+    /// Channels of the result.
+    pub columns: usize,
+}
+
+impl Group {
+    /// `fprop`: features are summed over all phases of the image.
+    pub fn of_features(g: &Conv) -> Self {
+        let phases = from_fn(|index| Phase::of_image(index, g));
+        Self { phases, used: 4, depth: g.c, columns: g.k }
+    }
+
+    /// `dgrad`: each phase of the image is computed by itself.
+    pub fn of_image(index: usize, g: &Conv) -> Self {
+        let phases = [Phase::of_features(index, g); 4];
+        Self { phases, used: 1, depth: g.k, columns: g.c }
+    }
+
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases[..self.used]
+    }
+
+    /// Points down and across, of all phases together.
+    pub fn points(&self) -> [usize; 2] {
+        let most = |axis: usize| self.phases().iter().map(|p| p.points()[axis]).max();
+        [0, 1].map(|axis| most(axis).expect("a group has phases"))
+    }
+
+    /// Channels of a phase that are summed in one go.
+    pub fn chunk(&self) -> usize {
+        (BLOCK / self.used).min(self.depth)
+    }
+
+    /// Phases up to `phase` that have this point; phases that do not have it are not summed there.
+    pub fn before(&self, phase: usize, point: [usize; 2]) -> usize {
+        self.phases[..phase].iter().filter(|p| p.has(point)).count()
+    }
+
+    /// Products of this point for each result.
+    pub fn sum(&self, point: [usize; 2]) -> usize {
+        self.before(self.used, point) * self.depth
+    }
+
+    /// Where the panels of a point begin; all of them end at that of no point.
+    pub fn start(&self, point: Option<[usize; 2]>, nr: usize) -> usize {
+        let earlier = self.all().take_while(|&p| Some(p) != point);
+        earlier.map(|p| self.sum(p)).sum::<usize>() * self.columns.next_multiple_of(nr)
+    }
+
+    /// All points, row by row.
+    pub fn all(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let [down, across] = self.points();
+        (0..down * across).map(move |p| [p / across, p % across])
+    }
+
+    /// The row of the panels of `point` in which channel `channel` of a phase lies.
+    fn row(&self, phase: usize, point: [usize; 2], channel: usize) -> usize {
+        let from = channel / self.chunk() * self.chunk();
+        let here = self.chunk().min(self.depth - from);
+        from * self.before(self.used, point) + self.before(phase, point) * here + channel - from
+    }
+}
+
+/// Elements that the packed weights of both directions take, whichever is more.
+pub(in crate::kernels::conv) fn packed_len(g: &Conv) -> usize {
+    use crate::kernels::tile::WIDEST;
+    let padded = |group: Group| group.start(None, 1) / group.columns * (group.columns + WIDEST);
+    let image: usize = (0..4).map(|index| padded(Group::of_image(index, g))).sum();
+    image.max(padded(Group::of_features(g)))
+}
+
+/// Whether the channels of a result are the features or those of the image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Columns {
+    Features,
+    Image,
+}
+
+/// Packs the weights of a group, `[k, r, s, c]`, into panels of `nr` columns for each point.
+pub(super) fn pack<R: Real>(
+    g: &Conv,
+    group: &Group,
+    columns: Columns,
+    w: &[R],
+    to: &mut [R],
+    nr: usize,
+) {
+    let to = Shared::new(&mut to[..group.start(None, nr)]);
+    let starts: [usize; POINTS] = {
+        let mut all = group.all();
+        from_fn(|_| all.next().map_or(0, |point| group.start(Some(point), nr)))
+    };
+    // A task packs some features of one phase: of a row of panels, or whole rows of each.
+    let features = nr.min(g.k);
+    let tasks = g.k.div_ceil(features);
+    parallel(tasks * group.used, |task| {
+        let (phase, from) = (task % group.used, task / group.used * features);
+        let panels = Panels { g, group, phase, columns, starts: &starts, nr };
+        let features = from..(from + features).min(g.k);
+        sized!(group.phases[phase].points(), pack_phase(&panels, features, w, &to));
+    });
+}
+
+/// Where weights go.
+struct Panels<'a> {
+    g: &'a Conv,
+    group: &'a Group,
+    phase: usize,
+    columns: Columns,
+    starts: &'a [usize; POINTS],
+    nr: usize,
+}
+
+vectorized! {
+    fn pack_phase[R: Real, const DOWN: usize, const ACROSS: usize](
+        _size: Size<DOWN, ACROSS>,
+        panels: &Panels<'_>,
+        features: std::ops::Range<usize>,
+        w: &[R],
+        to: &Shared<R>,
+    ) {
+        let Panels { g, group, nr, .. } = *panels;
+        let Phase { down, across } = group.phases[panels.phase];
+        let wide = group.points()[1];
+        for channel in (0..g.c).step_by(LANES) {
+            for k in features.clone() {
+                let mut w: [[[R; LANES]; ACROSS]; DOWN] = from_fn(#[inline(always)] |i| from_fn(#[inline(always)] |j| {
+                    // Behind the last tap anything may stand.
+                    let (r, s) = (down.tap(i.min(DOWN - 2)), across.tap(j.min(ACROSS - 2)));
+                    load(w, ((k * g.r + r) * g.s + s) * g.c + channel)
+                }));
+                for row in &mut w {
+                    *row = taps(*row);
+                }
+                for j in 0..ACROSS {
+                    let column: [_; DOWN] = taps(from_fn(#[inline(always)] |i| w[i][j]));
+                    for i in 0..DOWN {
+                        let all = group.sum([i, j]);
+                        let start = panels.starts[i * wide + j];
+                        let place = |row: usize, column: usize| start + (column / nr * all + row) * nr + column % nr;
+                        match panels.columns {
+                            Columns::Features => {
+                                let row = group.row(panels.phase, [i, j], channel);
+                                // SAFETY: tasks have features of their own; rows of a chunk follow each other.
+                                let to = unsafe { to.strided(place(row, k), LANES, nr) };
+                                for (to, x) in to.zip(column[i]) {
+                                    *to = x;
+                                }
+                            }
+                            Columns::Image => {
+                                let row = group.row(panels.phase, [i, j], k);
+                                let mut done = 0;
+                                while done < LANES {
+                                    let run = (LANES - done).min(nr - (channel + done) % nr);
+                                    // SAFETY: tasks have features of their own, which are rows here.
+                                    let to = unsafe { to.part(place(row, channel + done), run) };
+                                    to.copy_from_slice(&column[i][done..done + run]);
+                                    done += run;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
