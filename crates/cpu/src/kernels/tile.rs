@@ -9,6 +9,7 @@ use super::parallel::Shared;
 use super::real::Real;
 use std::ops::Range;
 
+mod fetch;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -16,6 +17,7 @@ mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use fetch::fetch;
 pub use walk::{Path, Walk, best_walk};
 
 /// Most rows and columns of a packed block.

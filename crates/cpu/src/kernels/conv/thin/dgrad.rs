@@ -14,7 +14,7 @@ use crate::kernels::math::Math;
 use crate::kernels::operand::Operand;
 use crate::kernels::parallel::{Shared, parallel};
 use crate::kernels::real::Real;
-use crate::kernels::tile::{BLOCK, Path, Walk, best_walk};
+use crate::kernels::tile::{BLOCK, Path, Walk, best_walk, fetch};
 use crate::kernels::vectorized::vectorized;
 use std::ops::Range;
 use tape::Conv;
@@ -137,7 +137,7 @@ pub fn dgrad<R: Math>(
 /// The features `from .. from + len`, where they lie or computed into a block.
 fn row<'a, R: Real>(dy: &Operand<'a, R>, from: usize, len: usize, block: &'a mut [R]) -> &'a [R] {
     if let Operand::Plain(dy) = dy {
-        return &dy[from..][..len];
+        return &dy[from..];
     }
     vectorize(
         #[inline(always)]
@@ -171,6 +171,7 @@ fn multiply<R: Real>(
             starts[j] = (i + j) * g.k;
             places[j] = (i + j) * pitch;
         }
+        fetch(features, (i + walk.mr) * g.k..(i + 2 * walk.mr) * g.k);
         let (starts, places) = (&starts[..count], &places[..count]);
         for (j, panel) in (0..pitch).step_by(walk.nr).zip(weights.chunks_exact(g.k * walk.nr)) {
             let columns = j..j + walk.nr;
