@@ -248,6 +248,11 @@ fn check_matmul<R: Math>(m: usize, n: usize, k: usize) {
 #[test]
 fn matrix_products() {
     let shapes = [(1, 1, 1), (5, 3, 2), (12, 32, 256), (13, 33, 257), (64, 1, 300), (1, 700, 20)];
+    let vectors = [(1, 1, 700), (300, 1, 1), (129, 1, 130), (1, 1030, 7), (131, 260, 1)];
+    for (m, n, k) in vectors {
+        check_matmul::<f32>(m, n, k);
+        check_matmul::<f64>(m, n, k);
+    }
     for (m, n, k) in shapes.into_iter().chain([(130, 520, 100), (300, 48, 70), (0, 3, 4)]) {
         check_matmul::<f32>(m, n, k);
         check_matmul::<f64>(m, n, k);
