@@ -17,7 +17,7 @@ mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use fetch::fetch;
+pub use fetch::{fetch, fetch_to_write};
 pub use walk::{Path, Walk, best_walk};
 
 /// Most rows and columns of a packed block.

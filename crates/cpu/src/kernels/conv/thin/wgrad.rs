@@ -5,7 +5,7 @@ use crate::kernels::gemm::{Buffers, Pack, Parts, Work};
 use crate::kernels::operand::{Operand, Pixels};
 use crate::kernels::parallel::{Shared, chunk, parallel};
 use crate::kernels::real::Real;
-use crate::kernels::tile::{Path, best_walk};
+use crate::kernels::tile::{Path, best_walk, fetch};
 use tape::Conv;
 
 /// Most rows of a tile.
@@ -33,6 +33,7 @@ pub fn wgrad<R: Real>(
     let walk = best_walk(work.walks(), taps, g.k);
     let Parts { scratch, shared, .. } = work.parts();
     let parts = parts(g);
+    let steps = g.k.div_ceil(walk.nr) * taps.div_ceil(walk.mr);
     let sums = Shared::new(&mut shared[..parts * taps * g.k]);
     // Tiles read whole vectors: features that end within one are copied.
     let width = g.k.next_multiple_of(walk.nr);
@@ -46,13 +47,18 @@ pub fn wgrad<R: Real>(
                 bands.copy(g, &x, n, rows.clone(), image);
                 let from = (n * g.p + rows.start) * g.q;
                 let pixels = from..from + rows.len() * g.q;
-                let features = match dy {
-                    Operand::Plain(dy) if width == g.k => &dy[from * g.k..pixels.end * g.k],
+                let (features, ahead) = match dy {
+                    Operand::Plain(dy) if width == g.k => {
+                        dy[from * g.k..].split_at(pixels.len() * g.k)
+                    }
                     _ => {
                         Pixels { data: dy, pitch: g.k }.pack(pixels, 0..g.k, block, width);
-                        &*block
+                        (&*block, [].as_slice())
                     }
                 };
+                // The features of the next band come while this one is at work.
+                let share = rows.len() * g.q * g.k / steps;
+                let mut ahead = ahead.chunks(share.max(1));
                 let a = [g.stride * g.c, g.stride * bands.pitch];
                 let path = Path { segments: rows.len(), len: g.q, a, b: [width, g.q * width] };
                 let add = (n, band) > (first, 0);
@@ -68,6 +74,7 @@ pub fn wgrad<R: Real>(
                         let (starts, places) = (&starts[..count], &places[..count]);
                         let columns = j..(j + walk.nr).min(g.k);
                         let b = &features[j..];
+                        ahead.next().inspect(|ahead| fetch(ahead, 0..share));
                         // SAFETY: each part has sums of its own.
                         unsafe {
                             walk.multiply(&path, (image, starts), b, &sums, places, columns, add)
