@@ -179,6 +179,26 @@ fn fewer_multiplications() {
 }
 
 #[test]
+fn thin_images() {
+    for (c, k) in [(1, 1), (1, 7), (2, 64), (3, 33), (4, 100), (3, 128)] {
+        for kernel in [[1, 1], [2, 3], [3, 3], [4, 4], [5, 5], [5, 2]] {
+            for (stride, pads) in [(1, [1, 1]), (2, [1, 1]), (2, [2, 2]), (2, [0, 3]), (3, [2, 1])]
+            {
+                let g = conv(2, [9, 31, c], k, kernel, stride, pads);
+                check_conv::<f32>(g);
+                check_conv::<f64>(g);
+            }
+        }
+    }
+    check_conv::<f32>(conv(17, [28, 28, 1], 64, [5, 5], 2, [2, 2]));
+    check_conv::<f32>(conv(2, [64, 64, 3], 128, [5, 5], 2, [2, 1]));
+    check_conv::<f32>(conv(2, [32, 32, 3], 64, [3, 3], 1, [1, 1]));
+    check_conv::<f32>(conv(1, [3, 300, 3], 16, [3, 3], 1, [1, 1])); // a wide line
+    check_conv::<f32>(conv(2, [40, 40, 2], 5, [3, 3], 4, [9, 9])); // windows beside the image
+    check_conv::<f64>(conv(2, [64, 64, 3], 64, [4, 4], 2, [1, 1]));
+}
+
+#[test]
 fn odd_shapes() {
     for (c, k) in [(1, 7), (3, 1), (5, 7), (17, 33)] {
         for kernel in [[1, 1], [2, 3], [3, 3], [4, 4], [5, 5], [5, 2]] {
