@@ -5,13 +5,13 @@ use super::super::Weights;
 use super::stage::Side;
 use super::transform::{gather_pixels, scatter_results, sized};
 use super::weights::{Columns, Group, pack};
-use super::{CHANNELS, COLUMNS, POINTS, PRODUCTS, ROWS, STAGE, Tiles, unit};
+use super::{CHANNELS, COLUMNS, LANES, POINTS, PRODUCTS, ROWS, STAGE, Tiles, unit};
 use crate::kernels::epilogue::{Epilogue, Finish};
 use crate::kernels::gemm::{Kept, Parts, Work, aligned, chunk_evenly};
+use crate::kernels::lanes::Vectors;
 use crate::kernels::math::Math;
 use crate::kernels::operand::Operand;
 use crate::kernels::parallel::{Shared, parallel};
-use crate::kernels::real::Real;
 use crate::kernels::tile::{Layout, PITCH, Tile, best};
 use std::ops::Range;
 use tape::Conv;
@@ -121,7 +121,7 @@ impl Pass<'_> {
         [tall, chunk_evenly(self.written.c, unit(tile.nr), COLUMNS)]
     }
 
-    fn block<R: Real>(
+    fn block<R: Vectors>(
         &self,
         tile: &Tile<R>,
         x: &Operand<'_, R>,
@@ -171,11 +171,15 @@ impl Pass<'_> {
         let places = self.places(block, &mut places);
         let size = [down, across];
         let (each, n) = (rows * PRODUCTS, block.columns.len());
-        sized!(size, scatter_results(products, each, PRODUCTS, n, places, y));
+        let last = places.iter().max().expect("a block has tiles") + n;
+        assert!(last <= y.len() && products.len() >= down * across * each);
+        // SAFETY: results lie within y and products within the buffer, as asserted; the places of a
+        // block belong to its task.
+        unsafe { sized!(size, scatter_results(products, each, PRODUCTS, n, places, y)) };
     }
 
     /// Gathers channels of one phase of a block's tiles.
-    fn gather<R: Real>(
+    fn gather<R: Vectors>(
         &self,
         x: &Operand<'_, R>,
         group: &Group,
@@ -203,7 +207,11 @@ impl Pass<'_> {
                 let length = 2 * strip.count + across - 2;
                 self.read.stage(x, phase, &strip, [down, length], some.clone(), stage);
                 let (n, c) = (strip.count, some.len());
-                sized!([down, across], gather_pixels(stage, length, c, n, gathered, &at, PITCH));
+                assert!(at.iter().all(|at| at + (n - 1) * PITCH + c <= gathered.len()));
+                assert!(down * length * c <= stage.len() && c.is_multiple_of(LANES));
+                let size = [down, across];
+                // SAFETY: as asserted.
+                unsafe { sized!(size, gather_pixels(stage, length, c, n, gathered, &at, PITCH)) };
             }
         }
     }

@@ -3,11 +3,11 @@
 
 use super::stage::Side;
 use super::transform::{gather_gradients, gather_pixels, scatter_weights, sized};
-use super::{Axis, CHANNELS, COLUMNS, POINTS, PRODUCTS, Phase, ROWS, STAGE, Tiles, unit};
+use super::{Axis, CHANNELS, COLUMNS, LANES, POINTS, PRODUCTS, Phase, ROWS, STAGE, Tiles, unit};
 use crate::kernels::gemm::{Parts, Work, aligned, chunk_evenly, sum_parts};
+use crate::kernels::lanes::Vectors;
 use crate::kernels::operand::Operand;
 use crate::kernels::parallel::{Shared, parallel};
-use crate::kernels::real::Real;
 use crate::kernels::tile::{Layout, PITCH, Tile, best};
 use std::ops::Range;
 use tape::Conv;
@@ -27,7 +27,7 @@ pub(in crate::kernels::conv) fn parts(g: &Conv) -> usize {
 }
 
 /// See [`super::super::wgrad`].
-pub(in crate::kernels::conv) fn wgrad<R: Real>(
+pub(in crate::kernels::conv) fn wgrad<R: Vectors>(
     g: &Conv,
     x: Operand<'_, R>,
     dy: Operand<'_, R>,
@@ -82,7 +82,7 @@ struct Block {
     channels: Range<usize>,
 }
 
-impl<R: Real> Pass<'_, R> {
+impl<R: Vectors> Pass<'_, R> {
     fn block(
         &self,
         tile: &Tile<R>,
@@ -135,13 +135,23 @@ impl<R: Real> Pass<'_, R> {
         }
         let Conv { r, s, c, .. } = *self.g;
         let Phase { down, across } = block.phase;
-        let place = |row: usize, [i, j]: [usize; 2]| {
-            let k = block.features.start + row;
-            start + ((k * r + down.tap(i)) * s + across.tap(j)) * c + block.channels.start
-        };
+        let mut starts = [0; POINTS];
+        for (t, at) in starts[..down.taps * across.taps].iter_mut().enumerate() {
+            let (i, j) = (down.tap(t / across.taps), across.tap(t % across.taps));
+            let first = (block.features.start * r + i) * s + j;
+            *at = start + first * c + block.channels.start;
+        }
         let extents = (block.features.len(), block.channels.len());
-        let each = rows * PRODUCTS;
-        sized!(size, scatter_weights(products, each, PRODUCTS, extents, &place, dw, accumulate));
+        let (pitch, each) = (rows * PRODUCTS, r * s * c);
+        let last = starts.iter().max().expect("taps") + (extents.0 - 1) * each + extents.1;
+        assert!(last <= dw.len() && points * pitch <= products.len());
+        // SAFETY: as asserted; the weights of a block belong to its task.
+        unsafe {
+            sized!(
+                size,
+                scatter_weights(products, pitch, PRODUCTS, extents, dw, &starts, each, accumulate)
+            );
+        }
     }
 
     /// Gathers gradients of features and pixels of some tiles.
@@ -157,7 +167,11 @@ impl<R: Real> Pass<'_, R> {
         let size = block.phase.points();
         let deep = ROWS / (size[0] * size[1]);
         let at = |strip: usize, column: usize| -> [usize; POINTS] {
-            std::array::from_fn(|point| (point * deep + strip) * PITCH + column)
+            let mut at = [0; POINTS];
+            for (point, at) in at[..size[0] * size[1]].iter_mut().enumerate() {
+                *at = (point * deep + strip) * PITCH + column;
+            }
+            at
         };
         // Features lie where they are: two pixels to a tile, none outside.
         let whole = Axis { first: 0, step: 1, taps: 1, tap: 0, along: 0 };
@@ -171,14 +185,22 @@ impl<R: Real> Pass<'_, R> {
                 let at = at(strip.at, from - block.features.start);
                 let (c, extents) = (some.len(), [2, 2 * n]);
                 map.stage(&self.dy, &whole, &strip, extents, some, stage);
-                sized!(size, gather_gradients(stage, 2 * n, c, n, features, &at, PITCH));
+                let last = at.iter().max().expect("points") + (n - 1) * PITCH + c;
+                assert!(last <= features.len() && c.is_multiple_of(LANES));
+                assert!(4 * n * c <= stage.len());
+                // SAFETY: as asserted.
+                unsafe { sized!(size, gather_gradients(stage, 2 * n, c, n, features, &at, PITCH)) };
             }
             for from in block.channels.clone().step_by(CHANNELS) {
                 let some = from..(from + CHANNELS).min(block.channels.end);
                 let at = at(strip.at, from - block.channels.start);
                 let (c, length) = (some.len(), 2 * n + size[1] - 2);
                 image.stage(&self.x, &block.phase, &strip, [size[0], length], some, stage);
-                sized!(size, gather_pixels(stage, length, c, n, pixels, &at, PITCH));
+                let last = at.iter().max().expect("points") + (n - 1) * PITCH + c;
+                assert!(last <= pixels.len() && c.is_multiple_of(LANES));
+                assert!(size[0] * length * c <= stage.len());
+                // SAFETY: as asserted.
+                unsafe { sized!(size, gather_pixels(stage, length, c, n, pixels, &at, PITCH)) };
             }
         }
     }
