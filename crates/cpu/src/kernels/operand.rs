@@ -3,6 +3,7 @@
 
 use super::gemm::{Pack, copy_run};
 use super::isa::vectorize;
+use super::prefetch;
 use super::real::Real;
 use super::vectorized::vectorized;
 use std::ops::Range;
@@ -85,13 +86,35 @@ impl<R: Real> Operand<'_, R> {
         read_pixels(self, first, step * c, count, channels, to);
     }
 
+    /// The elements `run` will be read soon.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, run: Range<usize>) {
+        match self {
+            Self::Plain(x) | Self::Normalized { x, .. } => {
+                prefetch::read(x.as_ptr().wrapping_add(run.start), run.len());
+            }
+            Self::Gradient { d, x, .. } => {
+                prefetch::read(d.as_ptr().wrapping_add(run.start), run.len());
+                prefetch::read(x.as_ptr().wrapping_add(run.start), run.len());
+            }
+        }
+    }
+
     /// `to.len()` elements from element `at` on, all of one pixel, the first of channel `channel`.
     #[inline(always)]
     fn compute(&self, at: usize, channel: usize, to: &mut [R]) {
         let n = to.len();
         let (here, these) = (at..at + n, channel..channel + n);
         match self {
-            Self::Plain(x) => to.copy_from_slice(&x[here]),
+            // Calls to copy a few elements cost more than loops.
+            Self::Plain(x) => {
+                let (from, from_rest) = x[here].as_chunks::<16>();
+                let (to, to_rest) = to.as_chunks_mut::<16>();
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = *from;
+                }
+                to_rest.copy_from_slice(from_rest);
+            }
             Self::Normalized { x, mean, scale, shift, slope } => {
                 let x = &x[here];
                 let (mean, scale) = (&mean[these.clone()], &scale[these.clone()]);

@@ -14,6 +14,7 @@
 use super::Conv;
 use crate::kernels::tile::PITCH;
 
+mod ahead;
 mod forward;
 mod stage;
 mod transform;
@@ -61,7 +62,10 @@ pub(super) fn applies(g: &Conv) -> bool {
 }
 
 /// Elements that a thread works with.
-pub(super) const SCRATCH: usize = 2 * ROWS * PITCH + ROWS * PRODUCTS + STAGE + 3 * LANES;
+pub(super) const SCRATCH: usize = {
+    let forward = ROWS * PITCH + ROWS * PRODUCTS + STAGE + 3 * LANES;
+    if forward > wgrad::SCRATCH { forward } else { wgrad::SCRATCH }
+};
 
 /// One dimension of a phase, a convolution of stride 1: result i is summed over `taps` pixels from
 /// `first + i · step` on, every `step`th.

@@ -1,11 +1,11 @@
 //! Weights, transformed to points and packed into panels for the register tiles.
 
-use super::transform::{Size, load, sized, taps};
+use super::transform::{gather_taps, sized};
 use super::{LANES, POINTS, Phase};
+use crate::kernels::lanes::Vectors;
 use crate::kernels::parallel::{Shared, parallel};
-use crate::kernels::real::Real;
+
 use crate::kernels::tile::BLOCK;
-use crate::kernels::vectorized::vectorized;
 use std::array::from_fn;
 use tape::Conv;
 
@@ -94,7 +94,7 @@ pub(super) enum Columns {
 }
 
 /// Packs the weights of a group, `[k, r, s, c]`, into panels of `nr` columns for each point.
-pub(super) fn pack<R: Real>(
+pub(super) fn pack<R: Vectors>(
     g: &Conv,
     group: &Group,
     columns: Columns,
@@ -114,7 +114,7 @@ pub(super) fn pack<R: Real>(
         let (phase, from) = (task % group.used, task / group.used * features);
         let panels = Panels { g, group, phase, columns, starts: &starts, nr };
         let features = from..(from + features).min(g.k);
-        sized!(group.phases[phase].points(), pack_phase(&panels, features, w, &to));
+        panels.pack(features, w, &to);
     });
 }
 
@@ -128,52 +128,51 @@ struct Panels<'a> {
     nr: usize,
 }
 
-vectorized! {
-    fn pack_phase[R: Real, const DOWN: usize, const ACROSS: usize](
-        _size: Size<DOWN, ACROSS>,
-        panels: &Panels<'_>,
-        features: std::ops::Range<usize>,
-        w: &[R],
-        to: &Shared<R>,
-    ) {
-        let Panels { g, group, nr, .. } = *panels;
-        let Phase { down, across } = group.phases[panels.phase];
+impl Panels<'_> {
+    /// Packs some features: a group of channels of each, point by point, so that what is written stays
+    /// in the first-level cache.
+    fn pack<R: Vectors>(&self, features: std::ops::Range<usize>, w: &[R], to: &Shared<R>) {
+        let Panels { g, group, nr, .. } = *self;
+        let Phase { down, across } = group.phases[self.phase];
+        let [rows, columns] = [down.points(), across.points()];
         let wide = group.points()[1];
+        let mut points = [R::ZERO; POINTS * LANES];
         for channel in (0..g.c).step_by(LANES) {
             for k in features.clone() {
-                let mut w: [[[R; LANES]; ACROSS]; DOWN] = from_fn(#[inline(always)] |i| from_fn(#[inline(always)] |j| {
-                    // Behind the last tap anything may stand.
-                    let (r, s) = (down.tap(i.min(DOWN - 2)), across.tap(j.min(ACROSS - 2)));
-                    load(w, ((k * g.r + r) * g.s + s) * g.c + channel)
-                }));
-                for row in &mut w {
-                    *row = taps(*row);
+                let mut starts = [0; POINTS];
+                for (t, start) in starts[..down.taps * across.taps].iter_mut().enumerate() {
+                    let (r, s) = (down.tap(t / across.taps), across.tap(t % across.taps));
+                    *start = ((k * g.r + r) * g.s + s) * g.c + channel;
+                    assert!(*start + LANES <= w.len(), "weights of {g:?}");
                 }
-                for j in 0..ACROSS {
-                    let column: [_; DOWN] = taps(from_fn(#[inline(always)] |i| w[i][j]));
-                    for i in 0..DOWN {
-                        let all = group.sum([i, j]);
-                        let start = panels.starts[i * wide + j];
-                        let place = |row: usize, column: usize| start + (column / nr * all + row) * nr + column % nr;
-                        match panels.columns {
-                            Columns::Features => {
-                                let row = group.row(panels.phase, [i, j], channel);
-                                // SAFETY: tasks have features of their own; rows of a chunk follow each other.
-                                let to = unsafe { to.strided(place(row, k), LANES, nr) };
-                                for (to, x) in to.zip(column[i]) {
-                                    *to = x;
-                                }
+                // SAFETY: taps lie within `w` as asserted, points within the array.
+                unsafe { sized!([rows, columns], gather_taps(w, &starts, LANES, &mut points)) };
+                for (p, point) in points.as_chunks::<LANES>().0[..rows * columns].iter().enumerate()
+                {
+                    let at = [p / columns, p % columns];
+                    let start = self.starts[at[0] * wide + at[1]];
+                    let all = group.sum(at);
+                    let place = |row: usize, column: usize| {
+                        start + (column / nr * all + row) * nr + column % nr
+                    };
+                    match self.columns {
+                        Columns::Features => {
+                            let row = group.row(self.phase, at, channel);
+                            // SAFETY: tasks have features of their own; rows of a chunk follow each other.
+                            let to = unsafe { to.strided(place(row, k), LANES, nr) };
+                            for (to, &x) in to.zip(point) {
+                                *to = x;
                             }
-                            Columns::Image => {
-                                let row = group.row(panels.phase, [i, j], k);
-                                let mut done = 0;
-                                while done < LANES {
-                                    let run = (LANES - done).min(nr - (channel + done) % nr);
-                                    // SAFETY: tasks have features of their own, which are rows here.
-                                    let to = unsafe { to.part(place(row, channel + done), run) };
-                                    to.copy_from_slice(&column[i][done..done + run]);
-                                    done += run;
-                                }
+                        }
+                        Columns::Image => {
+                            let row = group.row(self.phase, at, k);
+                            let mut done = 0;
+                            while done < LANES {
+                                let run = (LANES - done).min(nr - (channel + done) % nr);
+                                // SAFETY: tasks have features of their own, which are rows here.
+                                let to = unsafe { to.part(place(row, channel + done), run) };
+                                to.copy_from_slice(&point[done..done + run]);
+                                done += run;
                             }
                         }
                     }
