@@ -9,7 +9,6 @@ use super::parallel::Shared;
 use super::real::Real;
 use std::ops::Range;
 
-mod fetch;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -17,7 +16,6 @@ mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use fetch::{fetch, fetch_to_write};
 pub use walk::{Path, Walk, best_walk};
 
 /// Most rows and columns of a packed block.

@@ -11,11 +11,13 @@ use crate::kernels::isa::vectorize;
 use crate::kernels::operand::Operand;
 use crate::kernels::real::Real;
 use crate::kernels::tile::WIDEST;
+use ring::Ring;
 use std::ops::Range;
 use tape::Conv;
 
 mod dgrad;
 mod fprop;
+mod ring;
 mod wgrad;
 
 pub(super) use dgrad::dgrad;
@@ -41,12 +43,12 @@ pub(super) fn applies(g: &Conv) -> bool {
     something && (1..=THIN).contains(&g.c) && g.q >= NARROW && taps && fits(g)
 }
 
-/// Whether each buffer of a thread holds what it must; see [`Bands`] and [`dgrad()`].
+/// Whether each buffer of a thread holds what it must; see [`Bands`] and [`Ring`].
 fn fits(g: &Conv) -> bool {
     let bands = Bands::new(g, PIXELS);
     let image = bands.lines() * bands.pitch;
     let features = Bands::new(g, wgrad::NEAR).rows * g.q * (g.k + WIDEST);
-    let products = dgrad::products(g, g.r * g.s * g.c + WIDEST);
+    let products = Ring::new(g, g.r * g.s * g.c + WIDEST).len();
     let features = features.max(g.q * g.k);
     image.max(features).max(products) + 2 * STEP <= PACKED
 }

@@ -7,7 +7,8 @@ use crate::kernels::gemm::{Buffers, Kept, Matrix, Pack, Parts, Transposed, Work}
 use crate::kernels::math::Math;
 use crate::kernels::operand::Operand;
 use crate::kernels::parallel::{Shared, parallel};
-use crate::kernels::tile::{Path, best_walk, fetch_to_write};
+use crate::kernels::prefetch;
+use crate::kernels::tile::{Path, best_walk};
 use tape::Conv;
 
 /// Most features that are computed and finished at a time.
@@ -56,8 +57,8 @@ pub fn fprop<R: Math>(
                 }
                 let (starts, places) = (&starts[..count], &places[..count]);
                 for (starts, places) in starts.chunks(walk.mr).zip(places.chunks(walk.mr)) {
-                    let next = places[0] + 2 * walk.mr * g.k;
-                    fetch_to_write(&y, next..next + walk.mr * g.k);
+                    let next = (places[0] + 2 * walk.mr * g.k).min(y.len());
+                    prefetch::write(y.at(next), walk.mr * g.k);
                     for (j, b) in (0..g.k).step_by(nr).zip(weights.chunks_exact(panel)) {
                         let (a, columns) = ((&*image, starts), j..(j + nr).min(g.k));
                         // SAFETY: bands have features of their own.

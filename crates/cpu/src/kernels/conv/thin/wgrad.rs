@@ -5,11 +5,11 @@ use crate::kernels::gemm::{Buffers, Pack, Parts, Work};
 use crate::kernels::operand::{Operand, Pixels};
 use crate::kernels::parallel::{Shared, chunk, parallel};
 use crate::kernels::real::Real;
-use crate::kernels::tile::{Path, best_walk, fetch};
+use crate::kernels::tile::{Path, best_walk};
 use tape::Conv;
 
 /// Most rows of a tile.
-const ROWS: usize = 64;
+const ROWS: usize = 16;
 /// Features of a band, which stay in the first-level cache while all of the taps meet them.
 pub const NEAR: usize = 96;
 
@@ -47,18 +47,15 @@ pub fn wgrad<R: Real>(
                 bands.copy(g, &x, n, rows.clone(), image);
                 let from = (n * g.p + rows.start) * g.q;
                 let pixels = from..from + rows.len() * g.q;
-                let (features, ahead) = match dy {
-                    Operand::Plain(dy) if width == g.k => {
-                        dy[from * g.k..].split_at(pixels.len() * g.k)
-                    }
+                let mut next = pixels.end * g.k;
+                let share = (pixels.len() * g.k).div_ceil(steps);
+                let features = match dy {
+                    Operand::Plain(dy) if width == g.k => &dy[from * g.k..next],
                     _ => {
                         Pixels { data: dy, pitch: g.k }.pack(pixels, 0..g.k, block, width);
-                        (&*block, [].as_slice())
+                        &*block
                     }
                 };
-                // The features of the next band come while this one is at work.
-                let share = rows.len() * g.q * g.k / steps;
-                let mut ahead = ahead.chunks(share.max(1));
                 let a = [g.stride * g.c, g.stride * bands.pitch];
                 let path = Path { segments: rows.len(), len: g.q, a, b: [width, g.q * width] };
                 let add = (n, band) > (first, 0);
@@ -74,7 +71,9 @@ pub fn wgrad<R: Real>(
                         let (starts, places) = (&starts[..count], &places[..count]);
                         let columns = j..(j + walk.nr).min(g.k);
                         let b = &features[j..];
-                        ahead.next().inspect(|ahead| fetch(ahead, 0..share));
+                        // The features of the next band come while this one is at work.
+                        dy.prefetch(next..next + share);
+                        next += share;
                         // SAFETY: each part has sums of its own.
                         unsafe {
                             walk.multiply(&path, (image, starts), b, &sums, places, columns, add)
