@@ -24,7 +24,7 @@ pub const BLOCK: usize = 256;
 /// that a column of a block does not fall into a few sets of the cache.
 pub const PITCH: usize = BLOCK + 16;
 /// At least the columns of the widest tile.
-pub const WIDEST: usize = 64;
+pub const WIDEST: usize = 80;
 /// At least the elements of the largest tile.
 const LARGEST: usize = 512;
 

@@ -51,6 +51,6 @@ kernels!(
 );
 
 table!(F32, f32, neon_f32, 4, [12 x 2, 8 x 3, 16 x 1]);
-walks!(F32_WALKS, f32, neon_f32_walk, 4, [6 x 4, 12 x 2, 8 x 3, 4 x 4, 16 x 1]);
+walks!(F32_WALKS, f32, neon_f32_walk, 4, [6 x 4, 12 x 2, 8 x 3, 4 x 5, 4 x 4, 16 x 1]);
 table!(F64, f64, neon_f64, 2, [12 x 2, 8 x 3, 16 x 1]);
-walks!(F64_WALKS, f64, neon_f64_walk, 2, [6 x 4, 12 x 2, 8 x 3, 4 x 4, 16 x 1]);
+walks!(F64_WALKS, f64, neon_f64_walk, 2, [6 x 4, 12 x 2, 8 x 3, 4 x 5, 4 x 4, 16 x 1]);

@@ -58,9 +58,9 @@ kernels!(
 );
 
 table!(AVX512_F32, f32, avx512_f32, 16, [12 x 2, 8 x 3, 16 x 1]);
-walks!(AVX512_F32_WALKS, f32, avx512_f32_walk, 16, [6 x 4, 12 x 2, 8 x 3, 4 x 4, 16 x 1]);
+walks!(AVX512_F32_WALKS, f32, avx512_f32_walk, 16, [6 x 4, 12 x 2, 8 x 3, 4 x 5, 4 x 4, 16 x 1]);
 table!(AVX512_F64, f64, avx512_f64, 8, [12 x 2, 8 x 3, 16 x 1]);
-walks!(AVX512_F64_WALKS, f64, avx512_f64_walk, 8, [6 x 4, 12 x 2, 8 x 3, 4 x 4, 16 x 1]);
+walks!(AVX512_F64_WALKS, f64, avx512_f64_walk, 8, [6 x 4, 12 x 2, 8 x 3, 4 x 5, 4 x 4, 16 x 1]);
 table!(AVX2_F32, f32, avx2_f32, 8, [6 x 2, 4 x 3, 12 x 1]);
 walks!(AVX2_F32_WALKS, f32, avx2_f32_walk, 8, [6 x 2, 4 x 3, 12 x 1]);
 table!(AVX2_F64, f64, avx2_f64, 4, [6 x 2, 4 x 3, 12 x 1]);

@@ -5,7 +5,7 @@
 //! them.
 
 use super::super::Weights;
-use super::ring::Ring;
+use super::ring::{MOST, Ring};
 use super::{MANY, NARROW};
 use crate::kernels::epilogue::{Epilogue, Finish};
 use crate::kernels::gemm::{Buffers, Kept, Matrix, Pack, Parts, Work};
@@ -60,6 +60,7 @@ pub fn dgrad<R: Math>(
             let Buffers { a: block, b: windows, .. } = Buffers::new(buffer);
             let windows = &mut windows[..ring.len()];
             windows.fill(R::ZERO);
+            let mut sources = [0; MOST];
             let mut done = rows_of(g, lines.start).start;
             for (y, to) in lines.clone().zip(dx.chunks_exact_mut(line)) {
                 let rows = rows_of(g, y);
@@ -69,7 +70,7 @@ pub fn dgrad<R: Math>(
                     features.multiply(g, walk, weights, block, windows, ring.pitch);
                 }
                 done = done.max(rows.end);
-                ring.line(windows, &ring.sources(g, y, rows), to);
+                ring.line(g, y, rows, windows, &mut sources, to);
             }
         });
         if nothing {

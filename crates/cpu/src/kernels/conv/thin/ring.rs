@@ -7,7 +7,7 @@ use std::ops::Range;
 use tape::Conv;
 
 /// Most windows that add to one piece.
-const MOST: usize = 64;
+pub const MOST: usize = 64;
 /// Elements of a short piece.
 const SHORT: usize = 8;
 
@@ -34,11 +34,8 @@ pub struct Ring {
     before: usize,
 }
 
-/// Where the windows of a line's first piece lie in a [`Ring`].
-pub struct Sources {
-    at: [usize; MOST],
-    count: usize,
-}
+/// Where the windows that add up to the first piece of a line lie in a [`Ring`].
+type Sources = [usize; MOST];
 
 impl Ring {
     /// For windows of which each takes `pitch` elements.
@@ -62,33 +59,41 @@ impl Ring {
         ((p % self.down) * self.row + self.across - 1) * self.pitch
     }
 
-    /// Where the windows lie whose pieces add up to the first one of line `y`, which the features `rows`
-    /// see: first those of which a piece is whole.
-    pub fn sources(&self, g: &Conv, y: usize, rows: Range<usize>) -> Sources {
-        let mut firsts = [(self.down * self.row + self.across - 1) * self.pitch; MOST];
-        for (first, p) in firsts.iter_mut().zip(rows) {
-            let r = y + g.pad - p * g.stride;
-            *first = self.at(p) + r * g.s * g.c;
-        }
-        let mut sources = Sources { at: [0; MOST], count: 0 };
-        for t in 0..self.across {
-            for first in &firsts[..self.down] {
-                let piece = first + t * self.step + self.pieces.start * self.pitch;
-                sources.at[sources.count] = piece - t * self.pitch;
-                sources.count += 1;
+    /// Writes line `y`, which the features `rows` see. First come the windows of which every piece is
+    /// whole.
+    pub fn line<R: Real>(
+        &self,
+        g: &Conv,
+        y: usize,
+        rows: Range<usize>,
+        windows: &[R],
+        sources: &mut Sources,
+        to: &mut [R],
+    ) {
+        let zeros = (self.down * self.row + self.across - 1) * self.pitch;
+        let piece = self.pieces.start * self.pitch;
+        for i in 0..self.down {
+            let p = rows.start + i;
+            let first = match p < rows.end {
+                true => self.at(p) + (y + g.pad - p * g.stride) * g.s * g.c,
+                false => zeros,
+            };
+            for t in 0..self.across {
+                sources[t * self.down + i] = first + piece + t * self.step - t * self.pitch;
             }
         }
-        sources
-    }
-
-    /// Writes a line.
-    pub fn line<R: Real>(&self, windows: &[R], sources: &Sources, to: &mut [R]) {
-        let sources = &sources.at[..sources.count];
+        let sources = &sources[..self.down * self.across];
         match (sources.len(), self.last == self.step, self.step <= SHORT) {
             (4, true, true) => four(self, windows, sources, to),
             (_, _, true) => short(self, windows, sources, to),
             _ => long(self, windows, sources, to),
         }
+    }
+
+    /// How many of the sources give whole pieces.
+    #[inline(always)]
+    fn whole(&self, sources: usize) -> usize {
+        if self.last == self.step { sources } else { sources - self.down }
     }
 }
 
@@ -110,14 +115,6 @@ vectorized! {
     fn long[R: Real](ring: &Ring, windows: &[R], sources: &[usize], to: &mut [R]) {
         let (whole, partial) = sources.split_at(ring.whole(sources.len()));
         sum::<R, STEP>(ring, windows, whole, partial, to);
-    }
-}
-
-impl Ring {
-    /// How many of the sources give whole pieces.
-    #[inline(always)]
-    fn whole(&self, sources: usize) -> usize {
-        if self.last == self.step { sources } else { sources - self.down }
     }
 }
 
