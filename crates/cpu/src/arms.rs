@@ -9,7 +9,7 @@ use crate::kernels::{
     update,
 };
 use crate::memory::{Memory, View};
-use tape::{Act, Clock, Law, Op, Over, Owner};
+use tape::{Access, Act, Clock, Expr, Law, Op, Over, Owner};
 
 /// Runs one node.
 pub(crate) fn run<R: Math>(
@@ -24,10 +24,7 @@ pub(crate) fn run<R: Math>(
     match &step.node.op {
         Op::Map { expr, access } => {
             let target = memory.pointer(out);
-            let mut operands = [Operand::new(target.cast_const(), 0, tape::Access::Full); 16];
-            for (i, &view) in ins.iter().enumerate() {
-                operands[i] = Operand::new(memory.pointer(view), view.len, access[i]);
-            }
+            let operands = operands(memory, ins, access);
             let [rows, channels] = step.extents;
             // SAFETY: `disjoint` saw that only operands read in full lie where the result does, and
             // memory is borrowed mutably here, so nobody else reads or writes it.
@@ -38,6 +35,22 @@ pub(crate) fn run<R: Math>(
                     target,
                     [out.len, rows, channels],
                     &tools.registers,
+                );
+            }
+        }
+        Op::MapSum { expr, access, shape, .. } => {
+            let operands = operands(memory, ins, access);
+            let (_, [sums]) = memory.operands([out]);
+            let extents = [shape.len(), shape.rows(), shape.channels()];
+            // SAFETY: as above, but that `disjoint` saw no operand where the sums are.
+            unsafe {
+                map::map_sum(
+                    expr,
+                    &operands[..ins.len()],
+                    sums,
+                    extents,
+                    &tools.registers,
+                    &mut tools.partials,
                 );
             }
         }
@@ -189,8 +202,22 @@ pub(crate) fn run<R: Math>(
             let (r, [e]) = memory.operands([out]);
             update::ema(e, r.read(ins[0]), scalar(*decay), r.read(ins[1])[0]);
         }
+        Op::Fused(_) => unreachable!("not yet"),
         Op::Reshape | Op::Slice { .. } => unreachable!("views are not run"),
     }
+}
+
+/// What the expression of a map reads.
+fn operands<R: Math>(
+    memory: &mut Memory<R>,
+    ins: &[View],
+    access: &[Access],
+) -> [Operand<R>; Expr::MAX_INPUTS] {
+    let mut operands = [Operand::new(std::ptr::null(), 0, Access::Full); Expr::MAX_INPUTS];
+    for (i, &view) in ins.iter().enumerate() {
+        operands[i] = Operand::new(memory.pointer(view), view.len, access[i]);
+    }
+    operands
 }
 
 fn halves<R>(x: &[R]) -> (&[R], &[R]) {

@@ -198,6 +198,10 @@ fn partials_size(compiled: &Compiled, node: &Node) -> usize {
         Op::Sum(Over::All) => reduce::all_scratch(len),
         Op::Sum(Over::Channel) => reduce::per_channel_scratch(len, c),
         Op::Sum(Over::Sample) => reduce::per_sample_scratch(shape.rows(), len / shape.rows()),
+        Op::MapSum { shape, .. } => {
+            let sums = compiled.tensor(node.outs[0]).shape.len();
+            map::sum_scratch(sums, shape.len() / sums)
+        }
         Op::Moments | Op::NormalizeSums(_) => batch_norm::sums_scratch(len / c, c),
         Op::Running { .. } => len / 2,
         _ => 0,
