@@ -1,9 +1,12 @@
 //! One arm for each operation: operands are looked up, a kernel is called.
 
+pub(crate) mod fused;
+
 use crate::executor::{Step, Tools};
-use crate::kernels::map::Operand;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::math::Math;
 use crate::kernels::noise::Draw;
+use crate::kernels::operand::Operand;
 use crate::kernels::{
     activation, batch_norm, blocks, conv, convert, dropout, map, matmul, maxout, noise, reduce,
     update,
@@ -24,7 +27,7 @@ pub(crate) fn run<R: Math>(
     match &step.node.op {
         Op::Map { expr, access } => {
             let target = memory.pointer(out);
-            let operands = operands(memory, ins, access);
+            let operands = operands(ins, access, |view| memory.pointer(view));
             let [rows, channels] = step.extents;
             // SAFETY: `disjoint` saw that only operands read in full lie where the result does, and
             // memory is borrowed mutably here, so nobody else reads or writes it.
@@ -39,8 +42,8 @@ pub(crate) fn run<R: Math>(
             }
         }
         Op::MapSum { expr, access, shape, .. } => {
-            let operands = operands(memory, ins, access);
-            let (_, [sums]) = memory.operands([out]);
+            let (r, [sums]) = memory.operands([out]);
+            let operands = operands(ins, access, |view| r.read(view).as_ptr());
             let extents = [shape.len(), shape.rows(), shape.channels()];
             // SAFETY: as above, but that `disjoint` saw no operand where the sums are.
             unsafe {
@@ -62,16 +65,20 @@ pub(crate) fn run<R: Math>(
         }
         Op::Fprop(g) => {
             let (r, [y]) = memory.operands([out]);
-            conv::fprop(g, r.read(ins[0]), r.read(ins[1]), y, &mut tools.work);
+            let x = Operand::Plain(r.read(ins[0]));
+            conv::fprop(g, x, r.read(ins[1]).into(), y, &mut Epilogue::None, &mut tools.work);
         }
         Op::Dgrad(g) => {
             let (r, [dx]) = memory.operands([out]);
-            conv::dgrad(g, r.read(ins[0]), r.read(ins[1]), dx, &mut tools.work);
+            let dy = Operand::Plain(r.read(ins[0]));
+            conv::dgrad(g, dy, r.read(ins[1]).into(), dx, &mut Epilogue::None, &mut tools.work);
         }
         Op::Wgrad { conv: g, accumulate } => {
             let (r, [dw]) = memory.operands([out]);
-            conv::wgrad(g, r.read(ins[0]), r.read(ins[1]), dw, *accumulate, &mut tools.work);
+            let [x, dy] = [0, 1].map(|i| Operand::Plain(r.read(ins[i])));
+            conv::wgrad(g, x, dy, dw, *accumulate, &mut tools.work);
         }
+        Op::Fused(fused) => fused::run(fused, step, memory, tools),
         Op::Matmul { ta, tb, accumulate } => {
             let [m, n] = step.extents;
             let k = ins[0].len / m;
@@ -202,22 +209,20 @@ pub(crate) fn run<R: Math>(
             let (r, [e]) = memory.operands([out]);
             update::ema(e, r.read(ins[0]), scalar(*decay), r.read(ins[1])[0]);
         }
-        Op::Fused(_) => unreachable!("not yet"),
         Op::Reshape | Op::Slice { .. } => unreachable!("views are not run"),
     }
 }
 
-/// What the expression of a map reads.
-fn operands<R: Math>(
-    memory: &mut Memory<R>,
+/// What an expression reads, from where its operands begin.
+fn operands<R>(
     ins: &[View],
     access: &[Access],
-) -> [Operand<R>; Expr::MAX_INPUTS] {
-    let mut operands = [Operand::new(std::ptr::null(), 0, Access::Full); Expr::MAX_INPUTS];
-    for (i, &view) in ins.iter().enumerate() {
-        operands[i] = Operand::new(memory.pointer(view), view.len, access[i]);
-    }
-    operands
+    mut start: impl FnMut(View) -> *const R,
+) -> [map::Operand<R>; Expr::MAX_INPUTS] {
+    std::array::from_fn(|i| match ins.get(i) {
+        Some(&view) => map::Operand::new(start(view), view.len, access[i]),
+        None => map::Operand::new(std::ptr::null(), 0, Access::Full),
+    })
 }
 
 fn halves<R>(x: &[R]) -> (&[R], &[R]) {

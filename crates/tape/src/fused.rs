@@ -145,6 +145,12 @@ impl Fused {
         self.pass != Pass::Wgrad
     }
 
+    /// The number of the operand that is accumulated.
+    pub fn accumulated(&self) -> Option<usize> {
+        let before = self.reads[0].operands() + self.reads[1].operands();
+        self.accumulate.then_some(before)
+    }
+
     /// Sorts a node's operands.
     pub fn operands<'a, E>(&self, ins: &'a [E]) -> Operands<'a, E> {
         let (first, rest) = ins.split_at(self.reads[0].operands());

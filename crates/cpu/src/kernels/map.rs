@@ -9,7 +9,7 @@ use super::vectorized::vectorized;
 use tape::{Access, Binary, Expr, Step, Unary};
 
 /// Elements of one register.
-const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = 256;
 /// Elements of one task.
 const TASK: usize = 32 * 1024;
 /// Scratch that each thread needs: registers, and lanes of a sum.
@@ -65,7 +65,7 @@ pub unsafe fn map<R: Math>(
                 let n = BLOCK.min(end - at);
                 let place = Place { at, n, each, channels };
                 block(expr, operands, registers, place);
-                let result = &registers[(expr.steps.len() - 1) * BLOCK..][..n];
+                let result = result(expr, registers, n);
                 // SAFETY: the caller vouches for `out`; the registers are ours.
                 unsafe { std::ptr::copy_nonoverlapping(result.as_ptr(), out.at(at), n) };
                 at += n;
@@ -105,7 +105,7 @@ pub unsafe fn map_sum<R: Math>(
                 while at < end {
                     let n = BLOCK.min(end - at);
                     block(expr, operands, registers, Place { at, n, each: len / rows, channels });
-                    let result = &registers[(expr.steps.len() - 1) * BLOCK..][..n];
+                    let result = result(expr, registers, n);
                     lanes.iter_mut().zip(result).for_each(|(lane, x)| *lane += *x);
                     at += n;
                 }
@@ -125,16 +125,21 @@ pub unsafe fn map_sum<R: Math>(
 
 /// Elements `at .. at + n` of a result with `each` elements to a row.
 #[derive(Clone, Copy)]
-struct Place {
-    at: usize,
-    n: usize,
-    each: usize,
-    channels: usize,
+pub(super) struct Place {
+    pub at: usize,
+    pub n: usize,
+    pub each: usize,
+    pub channels: usize,
 }
 
 vectorized! {
     /// Computes every register for the elements of one block.
-    fn block[R: Math](expr: &Expr, operands: &[Operand<R>], registers: &mut [R], place: Place) {
+    pub(super) fn block[R: Math](
+        expr: &Expr,
+        operands: &[Operand<R>],
+        registers: &mut [R],
+        place: Place,
+    ) {
         let n = place.n;
         for (i, step) in expr.steps.iter().enumerate() {
             let (before, rest) = registers.split_at_mut(i * BLOCK);
@@ -149,6 +154,11 @@ vectorized! {
             }
         }
     }
+}
+
+/// The first `n` elements of what [`block`] computed.
+pub(super) fn result<'a, R>(expr: &Expr, registers: &'a [R], n: usize) -> &'a [R] {
+    &registers[(expr.steps.len() - 1) * BLOCK..][..n]
 }
 
 #[inline(always)]
