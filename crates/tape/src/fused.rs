@@ -1,7 +1,7 @@
 //! A convolution together with what stands before and behind it. Fusion makes these, nothing records
 //! them.
 
-use crate::op::{Node, Op};
+use crate::op::Op;
 use crate::{Access, Conv, Expr, Shape};
 
 /// Which of the three operations a fused convolution is.
@@ -128,9 +128,9 @@ impl Finish {
 }
 
 impl Fused {
-    /// The convolution that a node is, with nothing before and behind it if that was recorded.
-    pub fn of(node: &Node) -> Option<Self> {
-        let (pass, conv, accumulate) = match &node.op {
+    /// The convolution that an operation is, with nothing before and behind it if it was recorded.
+    pub fn of(op: &Op) -> Option<Self> {
+        let (pass, conv, accumulate) = match op {
             Op::Fused(fused) => return Some((**fused).clone()),
             Op::Fprop(conv) => (Pass::Fprop, *conv, false),
             Op::Dgrad(conv) => (Pass::Dgrad, *conv, false),

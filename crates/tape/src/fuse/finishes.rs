@@ -11,7 +11,7 @@ pub(crate) fn finishes(tensors: &[Tensor], nodes: &mut Vec<Node>) {
     // Only nodes behind the convolution are taken away.
     let mut i = 0;
     while i < nodes.len() {
-        if let Some(conv) = Fused::of(&nodes[i])
+        if let Some(conv) = Fused::of(&nodes[i].op)
             && conv.pass != Pass::Wgrad
         {
             let found = map(tensors, nodes, i)

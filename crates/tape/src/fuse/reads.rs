@@ -45,7 +45,8 @@ fn all_take(tensors: &[Tensor], nodes: &[Node], i: usize, operands: &[T]) -> boo
         && unchanged(tensors, &nodes[i + 1..last], operands)
         && readers.iter().all(|&j| {
             let all = nodes[j].ins.iter().filter(|&&t| t == h).count();
-            Fused::of(&nodes[j]).is_some_and(|conv| slots(&conv, &nodes[j].ins, h).count() == all)
+            Fused::of(&nodes[j].op)
+                .is_some_and(|conv| slots(&conv, &nodes[j].ins, h).count() == all)
         })
 }
 
@@ -59,7 +60,7 @@ fn slots(conv: &Fused, ins: &[T], h: T) -> impl Iterator<Item = usize> {
 
 /// Lets a convolution read operands where it read `h`.
 fn take(node: &mut Node, h: T, read: Read, operands: &[T]) {
-    let mut conv = Fused::of(node).expect("looked at before");
+    let mut conv = Fused::of(&node.op).expect("looked at before");
     let slots: Vec<usize> = slots(&conv, &node.ins, h).collect();
     let old = conv.operands(&node.ins);
     let part = |s: usize| if slots.contains(&s) { operands } else { old.reads[s] };
