@@ -131,7 +131,7 @@ fn every_schedule_and_objective() {
     for objective in
         [json!({"wasserstein": {"penalty": 10}}), json!({"relativistic": {"penalty": 3}})]
     {
-        let more = json!({"objective": objective, "sampling_statistics": "running"});
+        let more = json!({"objective": objective, "sampling_statistics": "running", "ema": null});
         let what = more.to_string();
         same_but_for_rounding(&what, &recorded(dcgan(json!({"norm_d": "none"})), more, 5));
     }
