@@ -11,6 +11,7 @@ pub mod dropout;
 pub mod epilogue;
 pub mod gemm;
 pub mod isa;
+pub mod lanes;
 pub mod map;
 pub mod math;
 pub mod matmul;

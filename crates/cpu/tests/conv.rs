@@ -158,6 +158,26 @@ fn layers_of_dcgan() {
     check_conv::<f32>(conv(5, [9, 7, 48], 100, [1, 1], 1, [0, 0]));
 }
 
+/// Kernels of 4 and 5 with stride 2 and many channels take fewer multiplications. What they multiply are
+/// sums of up to four pixels and nine weights halved twice, so errors are up to four times as large; the
+/// sums here have few enough terms that the bound would notice any wrong one.
+#[test]
+fn fewer_multiplications() {
+    for (side, c, k) in
+        [([16, 16], 64, 128), ([8, 8], 128, 64), ([4, 12], 16, 48), ([36, 8], 80, 16)]
+    {
+        for (kernel, pads) in [(4, [1, 1]), (5, [2, 1]), (5, [1, 2]), (6, [2, 2])] {
+            let [h, w] = side;
+            let g = conv(3, [h, w, c], k, [kernel, kernel], 2, pads);
+            check_conv::<f32>(g);
+            check_conv::<f64>(g);
+        }
+    }
+    check_conv::<f32>(conv(70, [8, 8, 32], 32, [4, 4], 2, [1, 1])); // parts of tiles
+    check_conv::<f32>(conv(2, [8, 8, 272], 528, [4, 4], 2, [1, 1])); // several chunks of channels
+    check_conv::<f32>(conv(2, [8, 8, 16], 16, [4, 5], 2, [1, 1])); // another number of taps down
+}
+
 #[test]
 fn odd_shapes() {
     for (c, k) in [(1, 7), (3, 1), (5, 7), (17, 33)] {

@@ -15,6 +15,7 @@ use window::Window;
 
 mod dgrad;
 mod window;
+mod winograd;
 
 pub use dgrad::dgrad;
 
@@ -39,6 +40,9 @@ impl<'a, R> From<&'a [R]> for Weights<'a, R> {
 
 /// Elements that the packed weights of [`fprop`] or [`dgrad()`] take at most.
 pub fn kept_len(g: &Conv) -> usize {
+    if winograd::applies(g) {
+        return winograd::packed_len(g);
+    }
     let (taps, c, k) = (g.r * g.s, g.c, g.k);
     let fprop = taps * c * (k + WIDEST);
     let gathered = taps * k * (c + WIDEST);
@@ -49,10 +53,14 @@ pub fn kept_len(g: &Conv) -> usize {
 /// Work space of [`fprop`], [`dgrad()`] and [`wgrad`].
 pub fn conv_work(g: &Conv) -> WorkSize {
     let (c, k) = (g.c, g.k);
-    let shared = kept_len(g).max(wgrad_parts(g) * k * g.r * g.s * c);
+    let (thread, parts) = match winograd::applies(g) {
+        true => (winograd::SCRATCH, winograd::wgrad_parts(g)),
+        false => (0, wgrad_parts(g)),
+    };
+    let shared = kept_len(g).max(parts * k * g.r * g.s * c);
     let parts = |rows: usize| rows / FEW + 8 * MANY;
     let sums = partials(parts(g.n * g.p * g.q), k).max(partials(parts(g.n * g.h * g.w), c));
-    WorkSize { thread: 0, shared, partials: sums }
+    WorkSize { thread, shared, partials: sums }
 }
 
 /// `y = x ∗ w`: images `[n, h, w, c]` and weights `[k, r, s, c]` give `[n, p, q, k]`.
@@ -68,6 +76,9 @@ pub fn fprop<R: Math>(
     work: &mut Work<R>,
 ) {
     check(g, x.len(), w.raw.len(), y.len());
+    if winograd::applies(g) {
+        return winograd::fprop(g, x, w, y, epilogue, work);
+    }
     let (m, n, k) = (g.n * g.p * g.q, g.k, g.r * g.s * g.c);
     let windows = Window::of_features(g);
     let weights = Transposed(Matrix { data: w.raw, pitch: k });
@@ -90,6 +101,9 @@ pub fn wgrad<R: Math>(
     work: &mut Work<R>,
 ) {
     check(g, x.len(), dw.len(), dy.len());
+    if winograd::applies(g) {
+        return winograd::wgrad(g, x, dy, dw, accumulate, work);
+    }
     let (m, n, k) = (g.k, g.r * g.s * g.c, g.n * g.p * g.q);
     if m * n == 0 {
         return;

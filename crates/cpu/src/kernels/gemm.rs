@@ -21,7 +21,7 @@ mod work;
 pub use kept::Kept;
 pub(super) use pack::copy_run;
 pub use pack::{Matrix, Pack, Transposed};
-pub(super) use work::{Buffers, Parts};
+pub(super) use work::{Buffers, Parts, aligned};
 pub use work::{Work, WorkSize};
 
 /// Tasks that keep every thread of a machine busy.

@@ -9,7 +9,7 @@
 
 use super::check;
 use super::window::Window;
-use super::{FEW, MANY, Weights};
+use super::{FEW, MANY, Weights, winograd};
 use crate::kernels::epilogue::{Epilogue, Finish};
 use crate::kernels::gemm::{
     Buffers, Grid, Kept, Matrix, Pack, Parts, Product, Right, Work, pack_panels,
@@ -41,7 +41,9 @@ pub fn dgrad<R: Math>(
     work: &mut Work<R>,
 ) {
     check(g, dx.len(), w.raw.len(), dy.len());
-    if dx.is_empty() {
+    if winograd::applies(g) {
+        winograd::dgrad(g, dy, w, dx, epilogue, work);
+    } else if dx.is_empty() {
     } else if dy.is_empty() || w.raw.is_empty() {
         zeros(g, dx, epilogue, work);
     } else if scattered_is_cheaper(g, work.tiles()) {
