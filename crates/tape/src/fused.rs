@@ -197,7 +197,11 @@ impl Fused {
             Finish::Moments => format!("{product} + moments({})", finish[0]),
             Finish::GradientSums { slope } => {
                 let z = normalized(1.0, &finish.join(", "));
-                format!("{product} → gate(_, {z}, {slope}) + sums")
+                match slope {
+                    1.0 => format!("{product} + sums({z})"),
+                    0.0 => format!("{product} → gate(_, {z}) + sums"),
+                    _ => format!("{product} → gate(_, {z}, {slope}) + sums"),
+                }
             }
         }
     }
