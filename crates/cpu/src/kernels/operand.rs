@@ -91,7 +91,15 @@ impl<R: Real> Operand<'_, R> {
         let n = to.len();
         let (here, these) = (at..at + n, channel..channel + n);
         match self {
-            Self::Plain(x) => to.copy_from_slice(&x[here]),
+            // Calls to copy a few elements cost more than loops.
+            Self::Plain(x) => {
+                let (from, from_rest) = x[here].as_chunks::<16>();
+                let (to, to_rest) = to.as_chunks_mut::<16>();
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = *from;
+                }
+                to_rest.copy_from_slice(from_rest);
+            }
             Self::Normalized { x, mean, scale, shift, slope } => {
                 let x = &x[here];
                 let (mean, scale) = (&mean[these.clone()], &scale[these.clone()]);

@@ -61,7 +61,10 @@ pub(super) fn applies(g: &Conv) -> bool {
 }
 
 /// Elements that a thread works with.
-pub(super) const SCRATCH: usize = 2 * ROWS * PITCH + ROWS * PRODUCTS + STAGE + 3 * LANES;
+pub(super) const SCRATCH: usize = {
+    let forward = ROWS * PITCH + ROWS * PRODUCTS + STAGE + 3 * LANES;
+    if forward > wgrad::SCRATCH { forward } else { wgrad::SCRATCH }
+};
 
 /// One dimension of a phase, a convolution of stride 1: result i is summed over `taps` pixels from
 /// `first + i · step` on, every `step`th.

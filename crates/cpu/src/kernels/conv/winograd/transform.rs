@@ -220,7 +220,8 @@ lanes! {
 
 lanes! {
     /// The gradients of a phase's weights: row `row` of point p is at `products[p · points + row · pitch
-    /// ..]`; tap t of it, `columns` elements, is `starts[t] + row · each` of `dw`, where `accumulate` adds.
+    /// ..]`, and tap t of it, `columns` elements, at `dw[starts[t] + row · each ..]`; `pitches` are (points,
+    /// pitch), `extents` (rows, columns), `to` (starts, each).
     ///
     /// # Safety
     /// Nobody else may touch these weights meanwhile; `columns` must be a multiple of 16, and all places
@@ -228,15 +229,13 @@ lanes! {
     pub(super) unsafe fn scatter_weights[R, V; const DOWN: usize, const ACROSS: usize](
         _size: Size<DOWN, ACROSS>,
         products: &[R],
-        points: usize,
-        pitch: usize,
+        pitches: (usize, usize),
         extents: (usize, usize),
         dw: &Shared<R>,
-        starts: &[usize; 16],
-        each: usize,
+        to: (&[usize; 16], usize),
         accumulate: bool,
     ) {
-        let (rows, columns) = extents;
+        let ((points, pitch), (rows, columns), (starts, each)) = (pitches, extents, to);
         // SAFETY: the contract of this function.
         unsafe {
             for row in 0..rows {

@@ -3,7 +3,7 @@
 
 use super::stage::Side;
 use super::transform::{gather_gradients, gather_pixels, scatter_weights, sized};
-use super::{Axis, CHANNELS, COLUMNS, LANES, POINTS, PRODUCTS, Phase, ROWS, STAGE, Tiles, unit};
+use super::{Axis, CHANNELS, LANES, POINTS, Phase, ROWS, STAGE, Tiles, unit};
 use crate::kernels::gemm::{Parts, Work, aligned, chunk_evenly, sum_parts};
 use crate::kernels::lanes::Vectors;
 use crate::kernels::operand::Operand;
@@ -14,6 +14,14 @@ use tape::Conv;
 
 /// Most features of a block.
 const FEATURES: usize = 96;
+/// Most channels of a block, of which all phases are taken: 256 columns share the gathered features.
+const WIDE: usize = 64;
+/// Elements from one row of channels to the next: an odd number of cache lines in f32.
+const NARROW: usize = WIDE + 16;
+/// Elements of the products of all phases.
+const PRODUCTS: usize = 4 * ROWS * NARROW;
+/// Elements that a thread works with.
+pub(super) const SCRATCH: usize = ROWS * PITCH + ROWS * NARROW + PRODUCTS + STAGE + 3 * LANES;
 /// Tasks that keep every thread of a machine busy.
 const MANY: usize = 16;
 /// Tiles that are worth a part of their own.
@@ -21,7 +29,7 @@ const FEW: usize = 256;
 
 /// Into how many parts the tiles are cut: each sums the weights on its own.
 pub(in crate::kernels::conv) fn parts(g: &Conv) -> usize {
-    let blocks = 4 * g.k.div_ceil(FEATURES) * g.c.div_ceil(COLUMNS);
+    let blocks = g.k.div_ceil(FEATURES) * g.c.div_ceil(WIDE);
     let useful = (Tiles::new(g).count(g.n) / FEW).max(1);
     MANY.div_ceil(blocks).min(useful)
 }
@@ -35,13 +43,11 @@ pub(in crate::kernels::conv) fn wgrad<R: Vectors>(
     accumulate: bool,
     work: &mut Work<R>,
 ) {
-    let pass = Pass { g, x, dy };
+    let pass = Pass { g, x, dy, phases: std::array::from_fn(|index| Phase::of_image(index, g)) };
     let tile = best(work.tiles(), g.k, g.c);
-    let most =
-        (0..4).map(|phase| Phase::of_image(phase, g).points().iter().product::<usize>()).max();
-    let tall = ROWS / most.expect("there are phases");
-    let tall = chunk_evenly(g.k, unit(tile.mr), tall.min(FEATURES));
-    let wide = chunk_evenly(g.c, unit(tile.nr), COLUMNS);
+    let [rows, columns] = pass.points();
+    let tall = chunk_evenly(g.k, unit(tile.mr), (ROWS / (rows * columns)).min(FEATURES));
+    let wide = chunk_evenly(g.c, unit(tile.nr), WIDE);
     let (down, across) = (g.k.div_ceil(tall), g.c.div_ceil(wide));
     let (parts, tiles, len) = (parts(g), Tiles::new(g).count(g.n), dw.len());
     let Parts { scratch, shared, .. } = work.parts();
@@ -50,12 +56,10 @@ pub(in crate::kernels::conv) fn wgrad<R: Vectors>(
         _ => Shared::new(&mut shared[..parts * len]),
     };
     // Neighbouring tasks read the same features.
-    let each = 4 * down * across;
-    parallel(parts * each, |task| {
-        let (part, task) = (task / each, task % each);
-        let (k, c) = (task / (4 * across) * tall, task % across * wide);
+    parallel(parts * down * across, |task| {
+        let (part, k) = (task / across / down, task / across % down * tall);
+        let c = task % across * wide;
         let block = Block {
-            phase: Phase::of_image(task / across % 4, g),
             tiles: part * tiles / parts..(part + 1) * tiles / parts,
             features: k..(k + tall).min(g.k),
             channels: c..(c + wide).min(g.c),
@@ -72,17 +76,23 @@ struct Pass<'a, R> {
     g: &'a Conv,
     x: Operand<'a, R>,
     dy: Operand<'a, R>,
+    phases: [Phase; 4],
 }
 
-/// The weights of one task, and the tiles that it sums over.
+/// The weights of one task, of all phases, and the tiles that it sums over.
 struct Block {
-    phase: Phase,
     tiles: Range<usize>,
     features: Range<usize>,
     channels: Range<usize>,
 }
 
 impl<R: Vectors> Pass<'_, R> {
+    /// Points down and across, of all phases together.
+    fn points(&self) -> [usize; 2] {
+        let most = |axis: usize| self.phases.iter().map(|p| p.points()[axis]).max();
+        [0, 1].map(|axis| most(axis).expect("there are phases"))
+    }
+
     fn block(
         &self,
         tile: &Tile<R>,
@@ -92,116 +102,148 @@ impl<R: Vectors> Pass<'_, R> {
         accumulate: bool,
         buffer: &mut [R],
     ) {
-        let size = block.phase.points();
-        let points = size[0] * size[1];
-        let deep = ROWS / points;
+        let [_, wide] = self.points();
+        let deep = self.deep();
         let buffer = aligned(buffer);
         let (features, buffer) = buffer.split_at_mut(ROWS * PITCH);
-        let (pixels, buffer) = buffer.split_at_mut(ROWS * PITCH);
-        let (products, buffer) = buffer.split_at_mut(ROWS * PRODUCTS);
+        let (pixels, buffer) = buffer.split_at_mut(ROWS * NARROW);
+        let (products, buffer) = buffer.split_at_mut(PRODUCTS);
         let stage = &mut buffer[..STAGE];
         let rows = block.features.len().next_multiple_of(tile.mr);
-        let places: [usize; FEATURES] = std::array::from_fn(|row| row * PRODUCTS);
+        let places: [usize; FEATURES] = std::array::from_fn(|row| row * NARROW);
 
         for from in block.tiles.clone().step_by(deep) {
             let tiles = from..(from + deep).min(block.tiles.end);
-            self.gather(block, tiles.clone(), stage, features, pixels);
-            for point in 0..points {
-                let a = &features[point * deep * PITCH..];
-                let b = &pixels[point * deep * PITCH..];
-                let products = &mut products[point * rows * PRODUCTS..][..rows * PRODUCTS];
-                let products = Shared::new(products);
-                for j in (0..block.channels.len()).step_by(tile.nr) {
-                    let across = j..(j + tile.nr).min(block.channels.len());
-                    for i in (0..rows).step_by(tile.mr) {
-                        let places = &places[i..i + tile.mr];
-                        let add = from > block.tiles.start;
-                        // SAFETY: the buffer is this thread's; the tile is for this machine.
-                        unsafe {
-                            let (a, b) = ((Layout::Columns, &a[i..]), (&b[j..], PITCH));
-                            tile.multiply(
-                                tiles.len(),
-                                a,
-                                b,
-                                &products,
-                                places,
-                                across.clone(),
-                                add,
-                            );
+            let add = from > block.tiles.start;
+            self.gather_features(block, tiles.clone(), stage, features);
+            let mut rest = &mut *products;
+            for phase in &self.phases {
+                self.gather_pixels(block, phase, tiles.clone(), stage, pixels);
+                let [down, across] = phase.points();
+                for point in 0..down * across {
+                    let shared = point / across * wide + point % across;
+                    let a = &features[shared * deep * PITCH..];
+                    let b = &pixels[point * deep * NARROW..];
+                    let (products, others) = rest.split_at_mut(rows * NARROW);
+                    rest = others;
+                    let products = Shared::new(products);
+                    for j in (0..block.channels.len()).step_by(tile.nr) {
+                        let columns = j..(j + tile.nr).min(block.channels.len());
+                        for i in (0..rows).step_by(tile.mr) {
+                            let (a, b) = ((Layout::Columns, &a[i..]), (&b[j..], NARROW));
+                            let (places, columns) = (&places[i..i + tile.mr], columns.clone());
+                            // SAFETY: the buffer is this thread's; the tile is for this machine.
+                            unsafe {
+                                tile.multiply(tiles.len(), a, b, &products, places, columns, add);
+                            }
                         }
                     }
                 }
             }
         }
-        let Conv { r, s, c, .. } = *self.g;
-        let Phase { down, across } = block.phase;
-        let mut starts = [0; POINTS];
-        for (t, at) in starts[..down.taps * across.taps].iter_mut().enumerate() {
-            let (i, j) = (down.tap(t / across.taps), across.tap(t % across.taps));
-            let first = (block.features.start * r + i) * s + j;
-            *at = start + first * c + block.channels.start;
-        }
-        let extents = (block.features.len(), block.channels.len());
-        let (pitch, each) = (rows * PRODUCTS, r * s * c);
-        let last = starts.iter().max().expect("taps") + (extents.0 - 1) * each + extents.1;
-        assert!(last <= dw.len() && points * pitch <= products.len());
-        // SAFETY: as asserted; the weights of a block belong to its task.
-        unsafe {
-            sized!(
-                size,
-                scatter_weights(products, pitch, PRODUCTS, extents, dw, &starts, each, accumulate)
-            );
+        let mut rest = &*products;
+        for phase in &self.phases {
+            let size = phase.points();
+            let (products, others) = rest.split_at(size[0] * size[1] * rows * NARROW);
+            rest = others;
+            self.scatter(block, phase, products, rows * NARROW, start, dw, accumulate);
         }
     }
 
-    /// Gathers gradients of features and pixels of some tiles.
-    fn gather(
+    /// Tiles that are gathered together.
+    fn deep(&self) -> usize {
+        let [rows, columns] = self.points();
+        ROWS / (rows * columns)
+    }
+
+    /// Gathers gradients of features: two pixels to a tile, none outside.
+    fn gather_features(
         &self,
         block: &Block,
         tiles: Range<usize>,
         stage: &mut [R],
         features: &mut [R],
-        pixels: &mut [R],
     ) {
         let g = self.g;
-        let size = block.phase.points();
-        let deep = ROWS / (size[0] * size[1]);
-        let at = |strip: usize, column: usize| -> [usize; POINTS] {
-            let mut at = [0; POINTS];
-            for (point, at) in at[..size[0] * size[1]].iter_mut().enumerate() {
-                *at = (point * deep + strip) * PITCH + column;
-            }
-            at
-        };
-        // Features lie where they are: two pixels to a tile, none outside.
+        let size = self.points();
         let whole = Axis { first: 0, step: 1, taps: 1, tap: 0, along: 0 };
         let whole = Phase { down: whole, across: whole };
-        let image = Side { h: g.h, w: g.w, c: g.c };
-        let map = Side { h: g.p, w: g.q, c: g.k };
+        let side = Side { h: g.p, w: g.q, c: g.k };
         for strip in Tiles::new(g).strips(tiles.start, tiles.end) {
-            let n = strip.count;
             for from in block.features.clone().step_by(CHANNELS) {
                 let some = from..(from + CHANNELS).min(block.features.end);
-                let at = at(strip.at, from - block.features.start);
-                let (c, extents) = (some.len(), [2, 2 * n]);
-                map.stage(&self.dy, &whole, &strip, extents, some, stage);
+                let first = strip.at * PITCH + from - block.features.start;
+                let at = every(size, first, self.deep() * PITCH);
+                let (n, c) = (strip.count, some.len());
+                side.stage(&self.dy, &whole, &strip, [2, 2 * n], some, stage);
                 let last = at.iter().max().expect("points") + (n - 1) * PITCH + c;
                 assert!(last <= features.len() && c.is_multiple_of(LANES));
                 assert!(4 * n * c <= stage.len());
                 // SAFETY: as asserted.
                 unsafe { sized!(size, gather_gradients(stage, 2 * n, c, n, features, &at, PITCH)) };
             }
-            for from in block.channels.clone().step_by(CHANNELS) {
-                let some = from..(from + CHANNELS).min(block.channels.end);
-                let at = at(strip.at, from - block.channels.start);
-                let (c, length) = (some.len(), 2 * n + size[1] - 2);
-                image.stage(&self.x, &block.phase, &strip, [size[0], length], some, stage);
-                let last = at.iter().max().expect("points") + (n - 1) * PITCH + c;
-                assert!(last <= pixels.len() && c.is_multiple_of(LANES));
-                assert!(size[0] * length * c <= stage.len());
-                // SAFETY: as asserted.
-                unsafe { sized!(size, gather_pixels(stage, length, c, n, pixels, &at, PITCH)) };
-            }
         }
     }
+
+    /// Gathers pixels of one phase.
+    fn gather_pixels(
+        &self,
+        block: &Block,
+        phase: &Phase,
+        tiles: Range<usize>,
+        stage: &mut [R],
+        pixels: &mut [R],
+    ) {
+        let g = self.g;
+        let size = phase.points();
+        let side = Side { h: g.h, w: g.w, c: g.c };
+        for strip in Tiles::new(g).strips(tiles.start, tiles.end) {
+            let (n, c) = (strip.count, block.channels.len());
+            let at = every(size, strip.at * NARROW, self.deep() * NARROW);
+            let length = 2 * n + size[1] - 2;
+            side.stage(&self.x, phase, &strip, [size[0], length], block.channels.clone(), stage);
+            let last = at.iter().max().expect("points") + (n - 1) * NARROW + c;
+            assert!(last <= pixels.len() && c.is_multiple_of(LANES));
+            assert!(size[0] * length * c <= stage.len());
+            // SAFETY: as asserted.
+            unsafe { sized!(size, gather_pixels(stage, length, c, n, pixels, &at, NARROW)) };
+        }
+    }
+
+    /// From the products of a phase to its weights.
+    fn scatter(
+        &self,
+        block: &Block,
+        phase: &Phase,
+        products: &[R],
+        each_point: usize,
+        start: usize,
+        dw: &Shared<R>,
+        accumulate: bool,
+    ) {
+        let Conv { r, s, c, .. } = *self.g;
+        let Phase { down, across } = phase;
+        let mut starts = [start; POINTS];
+        for (t, at) in starts[..down.taps * across.taps].iter_mut().enumerate() {
+            let (i, j) = (down.tap(t / across.taps), across.tap(t % across.taps));
+            *at = start + ((block.features.start * r + i) * s + j) * c + block.channels.start;
+        }
+        let extents = (block.features.len(), block.channels.len());
+        let (size, each) = (phase.points(), r * s * c);
+        let last = starts.iter().max().expect("taps") + (extents.0 - 1) * each + extents.1;
+        assert!(last <= dw.len() && extents.1.is_multiple_of(LANES));
+        assert!(size[0] * size[1] * each_point <= products.len());
+        let (from, to) = ((each_point, NARROW), (&starts, each));
+        // SAFETY: as asserted; the weights of a block belong to its task.
+        unsafe { sized!(size, scatter_weights(products, from, extents, dw, to, accumulate)) }
+    }
+}
+
+/// Where each point begins.
+fn every([rows, columns]: [usize; 2], first: usize, each: usize) -> [usize; POINTS] {
+    let mut at = [first; POINTS];
+    for (point, at) in at[..rows * columns].iter_mut().enumerate() {
+        *at += point * each;
+    }
+    at
 }
