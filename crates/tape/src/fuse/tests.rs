@@ -203,6 +203,23 @@ fn a_norm_whose_gain_changes_is_computed_before() {
 }
 
 #[test]
+fn a_norm_is_read_while_its_gain_is_what_it_was() {
+    for late in [false, true] {
+        let s = Stage::new();
+        let operations = s.fused(|t| {
+            let h = s.normalized(s.fprop(s.x));
+            let first = s.fprop(h);
+            let write = || s.write(s.norm.gain);
+            (!late).then(write);
+            t.output("y", t.sub(t.dgrad(h, s.w, WINDOW), first));
+            late.then(write);
+        });
+        let read = if late { 2 } else { 0 };
+        assert_eq!(count(&operations, " normalized(%"), read, "{operations:?}");
+    }
+}
+
+#[test]
 fn a_sum_computes_its_map() {
     let s = Stage::new();
     let operations = s.fused(|t| {
