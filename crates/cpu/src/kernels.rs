@@ -19,6 +19,7 @@ pub mod maxout;
 pub mod noise;
 pub mod operand;
 pub mod parallel;
+pub(crate) mod prefetch;
 pub mod real;
 pub mod reduce;
 pub mod tile;

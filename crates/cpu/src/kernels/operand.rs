@@ -3,6 +3,7 @@
 
 use super::gemm::{Pack, copy_run};
 use super::isa::vectorize;
+use super::prefetch;
 use super::real::Real;
 use super::vectorized::vectorized;
 use std::ops::Range;
@@ -83,6 +84,20 @@ impl<R: Real> Operand<'_, R> {
         to: &mut [R],
     ) {
         read_pixels(self, first, step * c, count, channels, to);
+    }
+
+    /// The elements `run` will be read soon.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, run: Range<usize>) {
+        match self {
+            Self::Plain(x) | Self::Normalized { x, .. } => {
+                prefetch::read(x.as_ptr().wrapping_add(run.start), run.len());
+            }
+            Self::Gradient { d, x, .. } => {
+                prefetch::read(d.as_ptr().wrapping_add(run.start), run.len());
+                prefetch::read(x.as_ptr().wrapping_add(run.start), run.len());
+            }
+        }
     }
 
     /// `to.len()` elements from element `at` on, all of one pixel, the first of channel `channel`.

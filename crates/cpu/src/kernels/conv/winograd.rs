@@ -14,6 +14,7 @@
 use super::Conv;
 use crate::kernels::tile::PITCH;
 
+mod ahead;
 mod forward;
 mod stage;
 mod transform;

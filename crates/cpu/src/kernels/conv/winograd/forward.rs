@@ -2,6 +2,7 @@
 //! results.
 
 use super::super::Weights;
+use super::ahead::{Ahead, Written};
 use super::stage::Side;
 use super::transform::{gather_pixels, scatter_results, sized};
 use super::weights::{Columns, Group, pack};
@@ -12,6 +13,7 @@ use crate::kernels::lanes::Vectors;
 use crate::kernels::math::Math;
 use crate::kernels::operand::Operand;
 use crate::kernels::parallel::{Shared, parallel};
+use crate::kernels::prefetch;
 use crate::kernels::tile::{Layout, PITCH, Tile, best};
 use std::ops::Range;
 use tape::Conv;
@@ -48,6 +50,9 @@ pub(in crate::kernels::conv) fn dgrad<R: Math>(
     pass.run(dy, w, dx, epilogue, work);
 }
 
+/// Weights of so many elements are found again in a cache that is near.
+const NEAR: usize = 1 << 20;
+
 /// One of the two.
 struct Pass<'a> {
     g: &'a Conv,
@@ -62,6 +67,8 @@ struct Block {
     group: usize,
     tiles: Range<usize>,
     columns: Range<usize>,
+    /// Tiles of the task that follows, if they are others.
+    next: Range<usize>,
 }
 
 impl Pass<'_> {
@@ -101,6 +108,10 @@ impl Pass<'_> {
                 group,
                 tiles: from..(from + tall).min(tiles),
                 columns: column..(column + wide).min(self.written.c),
+                next: match column + wide < self.written.c || group + 1 < self.count {
+                    true => 0..0,
+                    false => (from + tall).min(tiles)..(from + 2 * tall).min(tiles),
+                },
             };
             let part = group * down + from / tall;
             scratch.with(|buffer| {
@@ -137,24 +148,59 @@ impl Pass<'_> {
         let (gathered, buffer) = buffer.split_at_mut(ROWS * PITCH);
         let (products, buffer) = buffer.split_at_mut(ROWS * PRODUCTS);
         let stage = &mut buffer[..STAGE];
+        let mut places = [0; 4 * ROWS / 9];
+        let places = self.places(block, &mut places);
+        let n = block.columns.len();
+        let mut written = Written::new(y, places, n);
         let lines: [usize; ROWS / 9] = std::array::from_fn(|row| row * PRODUCTS);
 
         for from in (0..group.depth).step_by(group.chunk()) {
             let channels = from..(from + group.chunk()).min(group.depth);
+            // The next channels of these tiles, or the first of those that most likely come next.
+            let after = channels.end..(channels.end + group.chunk()).min(group.depth);
+            let (tiles, after) = match after.is_empty() {
+                false => (block.tiles.clone(), after),
+                true if block.next.is_empty() => (0..0, 0..0),
+                true => (block.next.clone(), 0..group.chunk()),
+            };
+            let strips = Tiles::new(self.g).strips(tiles.start, tiles.end);
+            let step = group.phases()[0].down.step;
+            let mut ahead = Ahead::new(x, self.read.runs(strips, step, after));
             for phase in 0..group.phases().len() {
                 self.gather(x, group, phase, channels.clone(), block, rows, stage, gathered);
             }
+            let last = channels.end == group.depth;
+            let panel = |point: [usize; 2], column: usize, from: usize| {
+                let row = group.before(group.phases().len(), point) * from;
+                group.start(Some(point), tile.nr)
+                    + (column / tile.nr * group.sum(point) + row) * tile.nr
+            };
+            let far = group.start(None, tile.nr) > NEAR;
             for (index, point) in group.all().enumerate() {
                 let meet = group.before(group.phases().len(), point);
-                let (depth, skipped) = (meet * channels.len(), meet * from);
-                let panels = &panels[group.start(Some(point), tile.nr)..];
+                let depth = meet * channels.len();
                 let products = &mut products[index * rows * PRODUCTS..][..rows * PRODUCTS];
                 let products = Shared::new(products);
                 for (j, column) in block.columns.clone().step_by(tile.nr).enumerate() {
-                    let panel = column / tile.nr * group.sum(point) + skipped;
-                    let b = (&panels[panel * tile.nr..], tile.nr);
+                    let b = (&panels[panel(point, column, from)..], tile.nr);
+                    let next = match group.all().nth(index + 1) {
+                        _ if column + tile.nr < block.columns.end => {
+                            panel(point, column + tile.nr, from)
+                        }
+                        Some(point) => panel(point, block.columns.start, from),
+                        None => panel([0, 0], block.columns.start, channels.end),
+                    };
+                    let share = depth * tile.nr * tile.mr / rows;
                     let width = tile.nr.min(block.columns.end - column);
                     for i in (0..rows).step_by(tile.mr) {
+                        if last {
+                            written.fetch(2);
+                        }
+                        ahead.fetch(6);
+                        if far {
+                            let next = next + i / tile.mr * share;
+                            prefetch::read(panels.as_ptr().wrapping_add(next), share);
+                        }
                         let a = &gathered[(index * rows + i) * PITCH..];
                         let across = j * tile.nr..j * tile.nr + width;
                         let places = &lines[i..i + tile.mr];
@@ -167,10 +213,7 @@ impl Pass<'_> {
                 }
             }
         }
-        let mut places = [0; 4 * ROWS / 9];
-        let places = self.places(block, &mut places);
-        let size = [down, across];
-        let (each, n) = (rows * PRODUCTS, block.columns.len());
+        let (size, each) = ([down, across], rows * PRODUCTS);
         let last = places.iter().max().expect("a block has tiles") + n;
         assert!(last <= y.len() && products.len() >= down * across * each);
         // SAFETY: results lie within y and products within the buffer, as asserted; the places of a
