@@ -1,5 +1,6 @@
 //! The executor: a compiled tape with memory, run operation by operation.
 
+use crate::arms::fused::tables_len;
 use crate::kernels::conv::conv_work;
 use crate::kernels::gemm::{Work, WorkSize};
 use crate::kernels::map;
@@ -40,6 +41,8 @@ pub(crate) struct Tools<R: Math> {
     pub work: Work<R>,
     pub registers: Scratch<R>,
     pub partials: Vec<R>,
+    /// Values per channel that a fused convolution makes of batch norm's.
+    pub tables: Vec<R>,
     /// Number of ranks.
     pub world: u32,
 }
@@ -89,6 +92,7 @@ impl<R: Math> Device for Cpu<R> {
             work: Work::new(threads, needs.work),
             registers: Scratch::new(threads, map::SCRATCH),
             partials: vec![R::ZERO; needs.partials],
+            tables: vec![R::ZERO; needs.tables],
             world: tape.world() as u32,
         };
         self.loaded = Some(Loaded { memory: Memory::new(&compiled), compiled, programs, tools });
@@ -154,15 +158,19 @@ impl Step {
 struct Needs {
     work: WorkSize,
     partials: usize,
+    tables: usize,
 }
 
 impl Needs {
     fn of(compiled: &Compiled) -> Self {
-        let mut needs = Self { work: WorkSize::default(), partials: 0 };
+        let mut needs = Self { work: WorkSize::default(), partials: 0, tables: 0 };
         for node in compiled.programs.iter().flat_map(|program| &program.nodes) {
             if !node.op.is_view() {
                 needs.work = needs.work.max(work_size(compiled, node));
                 needs.partials = needs.partials.max(partials_size(compiled, node));
+            }
+            if let Op::Fused(fused) = &node.op {
+                needs.tables = needs.tables.max(tables_len(fused));
             }
         }
         needs
@@ -173,13 +181,14 @@ impl Needs {
 /// weights or parts of sums, registers. `real` is 4 or 8.
 pub fn working_bytes(compiled: &Compiled, threads: usize, real: usize) -> usize {
     let needs = Needs::of(compiled);
-    (needs.work.elements(threads) + threads * map::SCRATCH + needs.partials) * real
+    (needs.work.elements(threads) + threads * map::SCRATCH + needs.partials + needs.tables) * real
 }
 
 /// Scratch of the product behind a node.
 fn work_size(compiled: &Compiled, node: &Node) -> WorkSize {
     match &node.op {
         Op::Fprop(conv) | Op::Dgrad(conv) | Op::Wgrad { conv, .. } => conv_work(conv),
+        Op::Fused(fused) => conv_work(&fused.conv),
         Op::Matmul { ta, .. } => {
             let [m, n] = compiled.tensor(node.outs[0]).shape.matrix();
             let [rows, columns] = compiled.tensor(node.ins[0]).shape.matrix();
@@ -198,6 +207,10 @@ fn partials_size(compiled: &Compiled, node: &Node) -> usize {
         Op::Sum(Over::All) => reduce::all_scratch(len),
         Op::Sum(Over::Channel) => reduce::per_channel_scratch(len, c),
         Op::Sum(Over::Sample) => reduce::per_sample_scratch(shape.rows(), len / shape.rows()),
+        Op::MapSum { shape, .. } => {
+            let sums = compiled.tensor(node.outs[0]).shape.len();
+            map::sum_scratch(sums, shape.len() / sums)
+        }
         Op::Moments | Op::NormalizeSums(_) => batch_norm::sums_scratch(len / c, c),
         Op::Running { .. } => len / 2,
         _ => 0,

@@ -169,6 +169,7 @@ pub fn disjoint(node: &Node, ins: &[View], outs: &[View]) -> Result<(), String> 
                 Op::Map { access, .. } => access[k] == Access::Full && same(out, view),
                 Op::AllReduce { .. } => same(out, view),
                 Op::Wgrad { .. } | Op::Matmul { .. } => k == 2 && same(out, view),
+                Op::Fused(fused) => fused.accumulated() == Some(k) && same(out, view),
                 Op::Reshape | Op::Slice { .. } => true,
                 _ => false,
             };

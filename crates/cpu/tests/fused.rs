@@ -1,249 +1,302 @@
-//! Convolutions that read functions of tensors and finish their results, against the same made of
-//! single steps.
-//!
-//! Operands are small multiples of powers of two, so that whatever order a function of them is computed
-//! in, nothing is rounded: the bytes must be those of a convolution of the function's values.
+//! Convolutions that read operands through a function and finish their results, against the same done
+//! one after the other: results are equal bit for bit, since a value is computed by the same formula, and
+//! sums to the rounding of their parts.
 
-use cpu::kernels::conv::{conv_work, dgrad, fprop, wgrad};
+use cpu::kernels::conv::{Weights, conv_work, dgrad, fprop, kept_len, wgrad};
 use cpu::kernels::epilogue::Epilogue;
-use cpu::kernels::gemm::Work;
-use cpu::kernels::isa::{Isa, available};
-use cpu::kernels::map;
-use cpu::kernels::math::Math;
+use cpu::kernels::gemm::{Kept, Work};
+use cpu::kernels::isa::available;
+use cpu::kernels::map::{self, Operand as Mapped};
 use cpu::kernels::operand::Operand;
 use cpu::kernels::parallel::Scratch;
 use tape::{Access, Binary, Conv, Expr};
 
-/// Multiples of 1/16 in [−1, 1).
-fn draw<R: Math>(len: usize, seed: u64) -> Vec<R> {
+/// Numbers in [−1, 1) that do not repeat.
+fn draw(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        R::from_f64((state >> 59) as f64 / 16.0 - 1.0)
+        ((state >> 40) as f64 / (1u64 << 23) as f64 - 1.0) as f32
     };
     (0..len).map(|_| next()).collect()
 }
 
-/// The tensors and tables `[c]` that operands are functions of.
-struct Source<R> {
-    x: Vec<R>,
-    d: Vec<R>,
-    tables: [Vec<R>; 4],
+/// One geometry of each kind of kernel: fewer multiplications with a kernel of 4 and 5, windows and
+/// phases gathered, images with few channels, narrow and wide, a product that is scattered.
+const KINDS: [Conv; 7] = [
+    Conv { n: 5, h: 8, w: 12, c: 48, p: 4, q: 6, k: 64, r: 4, s: 4, stride: 2, pad: 1 },
+    Conv { n: 2, h: 8, w: 8, c: 80, p: 4, q: 4, k: 288, r: 5, s: 5, stride: 2, pad: 2 },
+    Conv { n: 3, h: 6, w: 6, c: 20, p: 3, q: 3, k: 24, r: 4, s: 4, stride: 2, pad: 1 },
+    Conv { n: 3, h: 12, w: 12, c: 3, p: 6, q: 6, k: 64, r: 4, s: 4, stride: 2, pad: 1 },
+    Conv { n: 4, h: 10, w: 10, c: 1, p: 5, q: 5, k: 16, r: 5, s: 5, stride: 2, pad: 2 },
+    Conv { n: 3, h: 12, w: 20, c: 3, p: 6, q: 10, k: 24, r: 4, s: 4, stride: 2, pad: 1 },
+    Conv { n: 9, h: 4, w: 4, c: 32, p: 1, q: 1, k: 40, r: 4, s: 4, stride: 1, pad: 0 },
+];
+
+const SLOPE: f32 = 0.2;
+
+fn leaky(z: f32) -> f32 {
+    if z > 0.0 { z } else { SLOPE * z }
 }
 
-impl<R: Math> Source<R> {
-    fn new(len: usize, c: usize, seed: u64) -> Self {
-        let tables = [1, 2, 3, 4].map(|table| draw(c, seed + table));
-        Self { x: draw(len, seed + 5), d: draw(len, seed + 6), tables }
+/// Tables of a batch norm, `[c]` each.
+struct Tables {
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Tables {
+    fn new(c: usize) -> Self {
+        let [mean, scale, shift] = [31, 32, 33].map(|seed| draw(c, seed));
+        Self { mean, scale, shift }
     }
 
-    fn slope() -> R {
-        R::from_f64(0.25)
+    fn z(&self, x: &[f32]) -> Vec<f32> {
+        let c = self.mean.len();
+        let z =
+            |(i, x): (usize, &f32)| self.scale[i % c] * (x - self.mean[i % c]) + self.shift[i % c];
+        x.iter().enumerate().map(z).collect()
     }
 
-    /// The three kinds of operand.
-    fn operands(&self) -> [Operand<'_, R>; 3] {
-        let [mean, a, b, c] = self.tables.each_ref().map(|table| &table[..]);
-        let (x, d) = (&self.x[..], &self.d[..]);
-        let normalized = Operand::Normalized { x, mean, scale: a, shift: b, slope: Self::slope() };
-        [Operand::Plain(x), normalized, Operand::Gradient { d, x, mean, a, b, c }]
+    fn normalized<'a>(&'a self, x: &'a [f32]) -> Operand<'a, f32> {
+        let Self { mean, scale, shift } = self;
+        Operand::Normalized { x, mean, scale, shift, slope: SLOPE }
     }
 
-    /// Their values.
-    fn values(&self) -> [Vec<R>; 3] {
-        let at = |i: usize| self.tables.each_ref().map(|table| table[i % table.len()]);
-        let normalized = |(i, &x): (usize, &R)| {
-            let [mean, scale, shift, _] = at(i);
-            let z = scale * (x - mean) + shift;
-            if z > R::ZERO { z } else { Self::slope() * z }
+    /// With other tables for the three factors.
+    fn gradient<'a>(&'a self, d: &'a [f32], x: &'a [f32]) -> Operand<'a, f32> {
+        let Self { mean, scale, shift } = self;
+        Operand::Gradient { d, x, mean, a: scale, b: shift, c: mean }
+    }
+
+    fn gradient_of(&self, d: &[f32], x: &[f32]) -> Vec<f32> {
+        let n = self.mean.len();
+        let value = |i: usize| {
+            let j = i % n;
+            self.scale[j] * d[i] + self.shift[j] * (x[i] - self.mean[j]) + self.mean[j]
         };
-        let gradient = |(i, &x): (usize, &R)| {
-            let [mean, a, b, c] = at(i);
-            a * self.d[i] + b * (x - mean) + c
+        (0..x.len()).map(value).collect()
+    }
+}
+
+/// Everything that the kernels need of one geometry.
+struct Case {
+    g: Conv,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+impl Case {
+    fn new(g: Conv) -> Self {
+        let x = draw(g.n * g.h * g.w * g.c, 1);
+        let w = draw(g.k * g.r * g.s * g.c, 2);
+        Self { x, w, dy: draw(g.n * g.p * g.q * g.k, 3), g }
+    }
+
+    /// Calls `f` with each instruction set, on one thread and on two, whose bytes must be equal.
+    fn each(&self, f: impl Fn(&mut Work<f32>) -> Vec<Vec<f32>> + Sync) -> Vec<Vec<Vec<f32>>> {
+        let run = |isa, threads| {
+            let mut work = Work::with_isa(threads, conv_work(&self.g), isa);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| f(&mut work))
         };
-        let each = || self.x.iter().enumerate();
-        [self.x.clone(), each().map(normalized).collect(), each().map(gradient).collect()]
+        let each = |&isa| {
+            let one = run(isa, 1);
+            assert!(one == run(isa, 2), "two threads differ from one: {:?}", self.g);
+            one
+        };
+        available().iter().map(each).collect()
+    }
+
+    fn fprop(
+        &self,
+        x: Operand<'_, f32>,
+        mut e: Epilogue<'_, f32>,
+        work: &mut Work<f32>,
+    ) -> Vec<f32> {
+        let mut y = vec![f32::NAN; self.dy.len()];
+        fprop(&self.g, x, self.w[..].into(), &mut y, &mut e, work);
+        y
+    }
+
+    fn dgrad(
+        &self,
+        dy: Operand<'_, f32>,
+        mut e: Epilogue<'_, f32>,
+        work: &mut Work<f32>,
+    ) -> Vec<f32> {
+        let mut dx = vec![f32::NAN; self.x.len()];
+        dgrad(&self.g, dy, self.w[..].into(), &mut dx, &mut e, work);
+        dx
+    }
+
+    fn wgrad(&self, x: Operand<'_, f32>, dy: Operand<'_, f32>, work: &mut Work<f32>) -> Vec<f32> {
+        let mut dw = vec![f32::NAN; self.w.len()];
+        wgrad(&self.g, x, dy, &mut dw, false, work);
+        dw
     }
 }
 
-/// Runs `f` with one thread and with two; the results must be the same.
-fn in_pools<T: PartialEq + Send>(what: &str, f: impl Fn(usize) -> T + Sync) -> T {
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.unwrap().install(|| f(threads))
-    };
-    let one = run(1);
-    assert!(one == run(2), "{what}: two threads differ from one");
-    one
-}
-
-/// fprop, or dgrad, of an operand, with an epilogue.
-fn convolve<R: Math>(
-    (g, isa, forwards): (&Conv, Isa, bool),
-    threads: usize,
-    operand: Operand<'_, R>,
-    out: &mut [R],
-    epilogue: &mut Epilogue<'_, R>,
-) {
-    let w = draw::<R>(g.k * g.r * g.s * g.c, 99);
-    let mut work = Work::with_isa(threads, conv_work(g), isa);
-    match forwards {
-        true => fprop(g, operand, w[..].into(), out, epilogue, &mut work),
-        false => dgrad(g, operand, w[..].into(), out, epilogue, &mut work),
+#[test]
+fn operands_are_computed_while_they_are_packed() {
+    for g in KINDS {
+        let case = Case::new(g);
+        let (image, feature) = (Tables::new(g.c), Tables::new(g.k));
+        let (d_image, d_feature) = (draw(case.x.len(), 7), draw(case.dy.len(), 8));
+        let activated = |tables: &Tables, x: &[f32]| -> Vec<f32> {
+            tables.z(x).into_iter().map(leaky).collect()
+        };
+        let x = [activated(&image, &case.x), image.gradient_of(&d_image, &case.x)];
+        let dy = [activated(&feature, &case.dy), feature.gradient_of(&d_feature, &case.dy)];
+        for i in 0..2 {
+            let computed_x = || [image.normalized(&case.x), image.gradient(&d_image, &case.x)][i];
+            let computed_dy =
+                || [feature.normalized(&case.dy), feature.gradient(&d_feature, &case.dy)][i];
+            let found = case.each(|work| {
+                let dw = case.wgrad(computed_x(), computed_dy(), work);
+                let dx = case.dgrad(computed_dy(), Epilogue::None, work);
+                vec![case.fprop(computed_x(), Epilogue::None, work), dx, dw]
+            });
+            let expected = case.each(|work| {
+                let (x, dy) = (Operand::Plain(&x[i]), Operand::Plain(&dy[i]));
+                let dw = case.wgrad(x, dy, work);
+                vec![case.fprop(x, Epilogue::None, work), case.dgrad(dy, Epilogue::None, work), dw]
+            });
+            assert!(found == expected, "operand {i} of {g:?}");
+        }
     }
 }
 
-/// What is not written stays NaN and is found.
-fn nothing<R: Math>(len: usize) -> Vec<R> {
-    vec![R::from_f64(f64::NAN); len]
+/// Whether f32 sums of `terms` values agree with f64: parts hold some hundred rows, each rounded.
+fn assert_sums(found: &[f32], expected: &[f64], magnitude: &[f64], what: &str) {
+    for (j, found) in found.iter().enumerate() {
+        let error = (f64::from(*found) - expected[j]).abs();
+        assert!(error <= 5e-6 * (1.0 + magnitude[j]), "{what} {j}: {found}, not {}", expected[j]);
+    }
 }
 
-fn check_operands<R: Math>(g: &Conv, isa: Isa) {
-    let images = Source::<R>::new(g.n * g.h * g.w * g.c, g.c, 10);
-    let features = Source::<R>::new(g.n * g.p * g.q * g.k, g.k, 20);
-    for kind in 0..3 {
-        let what = format!("{g:?} of operand {kind} with {isa:?}");
-        let both = [(true, &images, &features), (false, &features, &images)];
-        for (forwards, source, result) in both {
-            let run = |operand| {
-                in_pools(&what, |threads| {
-                    let mut out = nothing(result.x.len());
-                    let epilogue = &mut Epilogue::None;
-                    convolve((g, isa, forwards), threads, operand, &mut out, epilogue);
-                    out
-                })
+#[test]
+fn sums_are_taken_as_blocks_finish() {
+    for g in KINDS {
+        let case = Case::new(g);
+        let plain = case.each(|work| {
+            let y = case.fprop(Operand::Plain(&case.x), Epilogue::None, work);
+            vec![y, case.dgrad(Operand::Plain(&case.dy), Epilogue::None, work)]
+        });
+        let found = case.each(|work| {
+            let (k, c) = (draw(g.k, 5), draw(g.c, 6));
+            let [mut of_y, mut of_dx] = [vec![f32::NAN; 2 * g.k + 1], vec![f32::NAN; 2 * g.c + 1]];
+            let y = Epilogue::Moments { shift: &k, sums: &mut of_y };
+            let y = case.fprop(Operand::Plain(&case.x), y, work);
+            let dx = Epilogue::Moments { shift: &c, sums: &mut of_dx };
+            let dx = case.dgrad(Operand::Plain(&case.dy), dx, work);
+            vec![y, dx, of_y, of_dx]
+        });
+        for (plain, found) in plain.iter().zip(&found) {
+            assert!(plain[..] == found[..2], "results of {g:?}");
+            for (i, shift) in [draw(g.k, 5), draw(g.c, 6)].iter().enumerate() {
+                let n = shift.len();
+                let (mut sums, mut sizes) = (vec![0.0; 2 * n], vec![0.0; 2 * n]);
+                for (at, y) in plain[i].iter().enumerate() {
+                    let d = f64::from(y - shift[at % n]);
+                    for (j, term) in [(at % n, d), (n + at % n, d * d)] {
+                        sums[j] += term;
+                        sizes[j] += term.abs();
+                    }
+                }
+                let (count, found) = found[2 + i].split_last().unwrap();
+                assert_eq!(*count as usize, plain[i].len() / n);
+                assert_sums(found, &sums, &sizes, &format!("sums {i} of {g:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_are_gated_and_summed_as_blocks_finish() {
+    for g in KINDS {
+        let case = Case::new(g);
+        let (image, istd) = (Tables::new(g.c), draw(g.c, 9));
+        let plain =
+            case.each(|work| vec![case.dgrad(Operand::Plain(&case.dy), Epilogue::None, work)]);
+        let found = case.each(|work| {
+            let mut sums = vec![f32::NAN; 2 * g.c];
+            let tables = [&image.mean[..], &istd, &image.scale, &image.shift];
+            let epilogue =
+                Epilogue::GradientSums { x: &case.x, tables, slope: SLOPE, sums: &mut sums };
+            let d = case.dgrad(Operand::Plain(&case.dy), epilogue, work);
+            vec![d, sums]
+        });
+        let z = image.z(&case.x);
+        for (plain, found) in plain.iter().zip(&found) {
+            let gated = |(dx, z): (&f32, &f32)| if *z > 0.0 { *dx } else { SLOPE * dx };
+            let expected: Vec<f32> = plain[0].iter().zip(&z).map(gated).collect();
+            assert!(found[0] == expected, "gated gradients of {g:?}");
+            let (mut sums, mut sizes) = (vec![0.0; 2 * g.c], vec![0.0; 2 * g.c]);
+            for (at, d) in expected.iter().enumerate() {
+                let j = at % g.c;
+                let x_hat = f64::from((case.x[at] - image.mean[j]) * istd[j]);
+                for (j, term) in [(j, f64::from(*d)), (g.c + j, f64::from(*d) * x_hat)] {
+                    sums[j] += term;
+                    sizes[j] += term.abs();
+                }
+            }
+            assert_sums(&found[1], &sums, &sizes, &format!("gradients of {g:?}"));
+        }
+    }
+}
+
+#[test]
+fn expressions_are_applied_as_blocks_finish() {
+    for g in KINDS {
+        let case = Case::new(g);
+        let bias = draw(g.k, 11);
+        let registers = Scratch::new(2, map::SCRATCH);
+        let expr = Expr::binary(Binary::Add);
+        let found = case.each(|work| {
+            let mut y = vec![f32::NAN; case.dy.len()];
+            let (len, each) = (y.len(), y.len() / g.n);
+            let operands = [
+                Mapped::new(y.as_ptr(), len, Access::Full),
+                Mapped::new(bias.as_ptr(), bias.len(), Access::Channel),
+            ];
+            let mut epilogue =
+                Epilogue::Map { expr: &expr, operands: &operands, each, registers: &registers };
+            fprop(&g, Operand::Plain(&case.x), case.w[..].into(), &mut y, &mut epilogue, work);
+            vec![y]
+        });
+        let plain = case.each(|work| {
+            let y = case.fprop(Operand::Plain(&case.x), Epilogue::None, work);
+            vec![y.iter().enumerate().map(|(i, y)| y + bias[i % g.k]).collect()]
+        });
+        assert!(found == plain, "{g:?}");
+    }
+}
+
+#[test]
+fn weights_are_packed_until_they_change() {
+    for g in KINDS {
+        let case = Case::new(g);
+        let other: Vec<f32> = case.w.iter().map(|w| 0.5 * w).collect();
+        case.each(|work| {
+            let mut kept = Kept::new(kept_len(&g));
+            let run = |w: &[f32], kept: &mut Kept<f32>, work: &mut Work<f32>| {
+                let mut y = vec![f32::NAN; case.dy.len()];
+                let weights = Weights { raw: w, kept: Some(kept) };
+                fprop(&g, Operand::Plain(&case.x), weights, &mut y, &mut Epilogue::None, work);
+                y
             };
-            let values = &source.values()[kind];
-            let expected = run(Operand::Plain(values));
-            assert!(run(source.operands()[kind]) == expected, "{what}, forwards: {forwards}");
-        }
-        let run = |x: Operand<'_, R>, dy: Operand<'_, R>| {
-            in_pools(&what, |threads| {
-                let mut work = Work::with_isa(threads, conv_work(g), isa);
-                let mut dw = vec![R::ONE; g.k * g.r * g.s * g.c];
-                wgrad(g, x, dy, &mut dw, true, &mut work);
-                dw
-            })
-        };
-        let (x, dy) = (images.operands()[2 - kind], features.operands()[kind]);
-        let (x_values, dy_values) = (&images.values()[2 - kind], &features.values()[kind]);
-        let expected = run(Operand::Plain(x_values), Operand::Plain(dy_values));
-        assert!(run(x, dy) == expected, "wgrad of {what}");
+            let first = run(&case.w, &mut kept, work);
+            let again = run(&other, &mut kept, work);
+            kept.forget();
+            let halved = run(&other, &mut kept, work);
+            let plain = case.fprop(Operand::Plain(&case.x), Epilogue::None, work);
+            assert!(first == plain && again == plain, "kept weights of {g:?}");
+            // Halving is exact, and so are all sums of halves.
+            assert!(halved.iter().zip(&plain).all(|(h, p)| *h == 0.5 * p), "{g:?}");
+            vec![]
+        });
     }
-}
-
-/// Sums of `terms` numbers, each rounded, are off by no more than so many roundings of the whole.
-fn assert_sums<R: Math>(got: &[R], expected: &[f64], magnitudes: &[f64], terms: usize, what: &str) {
-    let epsilon = if R::BYTES == 4 { f32::EPSILON as f64 } else { f64::EPSILON };
-    for ((got, expected), magnitude) in got.iter().zip(expected).zip(magnitudes) {
-        let error = (got.to_f64() - expected).abs();
-        assert!(error <= epsilon * terms as f64 * magnitude, "{what}: {got}, not {expected}");
-    }
-}
-
-fn check_epilogues<R: Math>(g: &Conv, isa: Isa, forwards: bool) {
-    let what = format!("{g:?} with {isa:?}, forwards: {forwards}");
-    let (from, to, c) = match forwards {
-        true => (g.n * g.h * g.w * g.c, g.n * g.p * g.q * g.k, g.k),
-        false => (g.n * g.p * g.q * g.k, g.n * g.h * g.w * g.c, g.c),
-    };
-    let input = draw::<R>(from, 30);
-    let run = |threads: usize, epilogue: &mut Epilogue<'_, R>| {
-        let mut y = nothing(to);
-        convolve((g, isa, forwards), threads, Operand::Plain(&input), &mut y, epilogue);
-        y
-    };
-    let plain = in_pools(&what, |threads| run(threads, &mut Epilogue::None));
-    let source = Source::<R>::new(to, c, 40);
-    let [mean, scale, shift, istd] = source.tables.each_ref().map(|table| &table[..]);
-    let rows = to / c;
-
-    let (y, sums) = in_pools(&what, |threads| {
-        let mut sums = vec![R::ZERO; 2 * c + 1];
-        let y = run(threads, &mut Epilogue::Moments { shift: mean, sums: &mut sums });
-        (y, sums)
-    });
-    assert!(y == plain, "moments change nothing: {what}");
-    let (mut expected, mut magnitudes) = (vec![0.0; 2 * c], vec![0.0; 2 * c]);
-    for (i, y) in plain.iter().enumerate() {
-        let d = y.to_f64() - mean[i % c].to_f64();
-        for (at, term) in [(i % c, d), (c + i % c, d * d)] {
-            expected[at] += term;
-            magnitudes[at] += term.abs();
-        }
-    }
-    assert_sums(&sums[..2 * c], &expected, &magnitudes, rows + 4, &what);
-    assert_eq!(sums[2 * c], R::from_f64(rows as f64), "{what}");
-
-    let (y, sums) = in_pools(&what, |threads| {
-        let mut sums = vec![R::ZERO; 2 * c];
-        let tables = [mean, istd, scale, shift];
-        let slope = Source::<R>::slope();
-        let (x, sums_of) = (&source.x[..], &mut sums);
-        let y = run(threads, &mut Epilogue::GradientSums { x, tables, slope, sums: sums_of });
-        (y, sums)
-    });
-    let (mut expected, mut magnitudes) = (vec![0.0; 2 * c], vec![0.0; 2 * c]);
-    for (i, (&plain, &y)) in plain.iter().zip(&y).enumerate() {
-        let j = i % c;
-        let centred = source.x[i] - mean[j];
-        let open = scale[j] * centred + shift[j] > R::ZERO;
-        assert_eq!(y, if open { plain } else { Source::<R>::slope() * plain }, "{what}");
-        let d = y.to_f64();
-        for (at, term) in [(j, d), (c + j, d * (centred * istd[j]).to_f64())] {
-            expected[at] += term;
-            magnitudes[at] += term.abs();
-        }
-    }
-    assert_sums(&sums, &expected, &magnitudes, rows + 4, &what);
-
-    let y = in_pools(&what, |threads| {
-        let registers = &Scratch::new(threads, map::SCRATCH);
-        let operand = |x: &[R], access| map::Operand::new(x.as_ptr(), x.len(), access);
-        let mut y = nothing(to);
-        let operands = &[operand(&y, Access::Full), operand(shift, Access::Channel)];
-        let (expr, each) = (&Expr::binary(Binary::Add), to / g.n);
-        let epilogue = &mut Epilogue::Map { expr, operands, each, registers };
-        convolve((g, isa, forwards), threads, Operand::Plain(&input), &mut y, epilogue);
-        y
-    });
-    for (i, (&y, &plain)) in y.iter().zip(&plain).enumerate() {
-        assert_eq!(y, plain + shift[i % c], "{what}");
-    }
-}
-
-fn check<R: Math>(g: Conv) {
-    for &isa in available() {
-        check_operands::<R>(&g, isa);
-        check_epilogues::<R>(&g, isa, true);
-        check_epilogues::<R>(&g, isa, false);
-    }
-}
-
-fn conv(
-    n: usize,
-    [h, w, c]: [usize; 3],
-    k: usize,
-    kernel: usize,
-    stride: usize,
-    pad: usize,
-) -> Conv {
-    let [p, q] = [h, w].map(|size| (size + 2 * pad - kernel) / stride + 1);
-    Conv { n, h, w, c, p, q, k, r: kernel, s: kernel, stride, pad }
-}
-
-#[test]
-fn thin_images() {
-    check::<f32>(conv(2, [32, 32, 3], 64, 4, 2, 1));
-    check::<f32>(conv(3, [16, 16, 1], 64, 4, 2, 1));
-    check::<f32>(conv(2, [28, 28, 1], 24, 5, 2, 2));
-    check::<f64>(conv(1, [9, 20, 2], 7, 3, 1, 1));
-    check::<f64>(conv(18, [6, 17, 3], 16, 4, 2, 1));
-}
-
-#[test]
-fn blocked_products() {
-    check::<f32>(conv(2, [8, 9, 24], 20, 3, 1, 1));
-    check::<f32>(conv(2, [6, 6, 3], 5, 4, 2, 1));
-    check::<f64>(conv(3, [4, 4, 17], 6, 4, 1, 0));
 }
