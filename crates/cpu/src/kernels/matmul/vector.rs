@@ -77,7 +77,7 @@ vectorized! {
         while width > 1 {
             width /= 2;
             for j in 0..width {
-                sums[j] = sums[j] + sums[j + width];
+                sums[j] += sums[j + width];
             }
         }
         sums[0]
