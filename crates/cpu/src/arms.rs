@@ -3,6 +3,7 @@
 pub(crate) mod fused;
 
 use crate::executor::{Step, Tools};
+use crate::kernels::conv::Weights;
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::math::Math;
 use crate::kernels::noise::Draw;
@@ -66,12 +67,14 @@ pub(crate) fn run<R: Math>(
         Op::Fprop(g) => {
             let (r, [y]) = memory.operands([out]);
             let x = Operand::Plain(r.read(ins[0]));
-            conv::fprop(g, x, r.read(ins[1]).into(), y, &mut Epilogue::None, &mut tools.work);
+            let w = Weights { raw: r.read(ins[1]), kept: tools.shelf.get(step.kept) };
+            conv::fprop(g, x, w, y, &mut Epilogue::None, &mut tools.work);
         }
         Op::Dgrad(g) => {
             let (r, [dx]) = memory.operands([out]);
             let dy = Operand::Plain(r.read(ins[0]));
-            conv::dgrad(g, dy, r.read(ins[1]).into(), dx, &mut Epilogue::None, &mut tools.work);
+            let w = Weights { raw: r.read(ins[1]), kept: tools.shelf.get(step.kept) };
+            conv::dgrad(g, dy, w, dx, &mut Epilogue::None, &mut tools.work);
         }
         Op::Wgrad { conv: g, accumulate } => {
             let (r, [dw]) = memory.operands([out]);

@@ -3,7 +3,7 @@
 
 use super::{halves, operands};
 use crate::executor::{Step, Tools};
-use crate::kernels::conv;
+use crate::kernels::conv::{self, Weights};
 use crate::kernels::epilogue::Epilogue;
 use crate::kernels::map;
 use crate::kernels::math::Math;
@@ -68,7 +68,7 @@ pub(super) fn run<R: Math>(
         }
     };
     let kernel = if fused.pass == Pass::Fprop { conv::fprop } else { conv::dgrad };
-    let weights = r.read(reads[1][0]).into();
+    let weights = Weights { raw: r.read(reads[1][0]), kept: tools.shelf.get(step.kept) };
     kernel(&fused.conv, x, weights, result, &mut epilogue, &mut tools.work);
 }
 
