@@ -113,7 +113,9 @@ impl<R: Real> Operand<'_, R> {
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = *from;
                 }
-                to_rest.copy_from_slice(from_rest);
+                if !to_rest.is_empty() {
+                    to_rest.copy_from_slice(from_rest);
+                }
             }
             Self::Normalized { x, mean, scale, shift, slope } => {
                 let x = &x[here];

@@ -120,12 +120,6 @@ impl<R> Shared<R> {
         (0..count).map(move |i| unsafe { &mut *start.add(i * step) })
     }
 
-    /// The elements `range` will be written soon.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, range: std::ops::Range<usize>) {
-        super::prefetch::write(self.start.wrapping_add(range.start).cast_const(), range.len());
-    }
-
     /// Pointer to element `at`, for tiles that write with a stride.
     pub fn at(&self, at: usize) -> *mut R {
         assert!(at <= self.len);

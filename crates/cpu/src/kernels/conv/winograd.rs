@@ -14,7 +14,6 @@
 use super::Conv;
 use crate::kernels::tile::PITCH;
 
-mod ahead;
 mod forward;
 mod stage;
 mod transform;

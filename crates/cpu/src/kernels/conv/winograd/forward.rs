@@ -2,7 +2,6 @@
 //! results.
 
 use super::super::Weights;
-use super::ahead::{Ahead, Written};
 use super::stage::Side;
 use super::transform::{gather_pixels, scatter_results, sized};
 use super::weights::{Columns, Group, pack};
@@ -67,8 +66,6 @@ struct Block {
     group: usize,
     tiles: Range<usize>,
     columns: Range<usize>,
-    /// Tiles of the task that follows, if they are others.
-    next: Range<usize>,
 }
 
 impl Pass<'_> {
@@ -108,10 +105,6 @@ impl Pass<'_> {
                 group,
                 tiles: from..(from + tall).min(tiles),
                 columns: column..(column + wide).min(self.written.c),
-                next: match column + wide < self.written.c || group + 1 < self.count {
-                    true => 0..0,
-                    false => (from + tall).min(tiles)..(from + 2 * tall).min(tiles),
-                },
             };
             let part = group * down + from / tall;
             scratch.with(|buffer| {
@@ -151,25 +144,13 @@ impl Pass<'_> {
         let mut places = [0; 4 * ROWS / 9];
         let places = self.places(block, &mut places);
         let n = block.columns.len();
-        let mut written = Written::new(y, places, n);
         let lines: [usize; ROWS / 9] = std::array::from_fn(|row| row * PRODUCTS);
 
         for from in (0..group.depth).step_by(group.chunk()) {
             let channels = from..(from + group.chunk()).min(group.depth);
-            // The next channels of these tiles, or the first of those that most likely come next.
-            let after = channels.end..(channels.end + group.chunk()).min(group.depth);
-            let (tiles, after) = match after.is_empty() {
-                false => (block.tiles.clone(), after),
-                true if block.next.is_empty() => (0..0, 0..0),
-                true => (block.next.clone(), 0..group.chunk()),
-            };
-            let strips = Tiles::new(self.g).strips(tiles.start, tiles.end);
-            let step = group.phases()[0].down.step;
-            let mut ahead = Ahead::new(x, self.read.runs(strips, step, after));
             for phase in 0..group.phases().len() {
                 self.gather(x, group, phase, channels.clone(), block, rows, stage, gathered);
             }
-            let last = channels.end == group.depth;
             let panel = |point: [usize; 2], column: usize, from: usize| {
                 let row = group.before(group.phases().len(), point) * from;
                 group.start(Some(point), tile.nr)
@@ -193,10 +174,6 @@ impl Pass<'_> {
                     let share = depth * tile.nr * tile.mr / rows;
                     let width = tile.nr.min(block.columns.end - column);
                     for i in (0..rows).step_by(tile.mr) {
-                        if last {
-                            written.fetch(2);
-                        }
-                        ahead.fetch(6);
                         if far {
                             let next = next + i / tile.mr * share;
                             prefetch::read(panels.as_ptr().wrapping_add(next), share);

@@ -1,7 +1,6 @@
 //! Pixels of one phase side by side, in the first-level cache, with zeros around the image. This is
 //! where an operand's function is computed, once for all tiles that share a pixel.
 
-use super::ahead::Run;
 use super::{LANES, Phase, Strip};
 use crate::kernels::operand::Operand;
 use crate::kernels::real::Real;
@@ -16,26 +15,6 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// The pixels under the tiles of some strips, `2 · step` a side for each, row by row: about what
-    /// [`Self::stage`] reads for all phases.
-    pub fn runs(
-        self,
-        strips: impl Iterator<Item = Strip>,
-        step: usize,
-        channels: Range<usize>,
-    ) -> impl Iterator<Item = Run> {
-        strips.flat_map(move |strip| {
-            let (top, left) = (2 * step * strip.row, 2 * step * strip.column);
-            let (from, len) = (channels.start, channels.len());
-            (0..2 * step).map(move |row| Run {
-                first: ((strip.image * self.h + top + row) * self.w + left) * self.c + from,
-                step: self.c,
-                count: 2 * step * strip.count,
-                len,
-            })
-        })
-    }
-
     /// `rows` × `length` pixels from the first of a strip of tiles on.
     pub fn stage<R: Real>(
         &self,

@@ -1,7 +1,6 @@
 //! `wgrad`: pixels and gradients of features are gathered to points, multiplied point by point over all
 //! tiles, and scattered to the weights of each phase.
 
-use super::ahead::Ahead;
 use super::stage::Side;
 use super::transform::{gather_gradients, gather_pixels, scatter_weights, sized};
 use super::{Axis, CHANNELS, LANES, POINTS, Phase, ROWS, STAGE, Tiles, unit};
@@ -117,14 +116,6 @@ impl<R: Vectors> Pass<'_, R> {
             let tiles = from..(from + deep).min(block.tiles.end);
             let add = from > block.tiles.start;
             self.gather_features(block, tiles.clone(), stage, features);
-            let next =
-                Tiles::new(self.g).strips(tiles.end, (tiles.end + deep).min(block.tiles.end));
-            let image = Side { h: self.g.h, w: self.g.w, c: self.g.c };
-            let map = Side { h: self.g.p, w: self.g.q, c: self.g.k };
-            let mut ahead = Ahead::new(&self.x, image.runs(next, 2, block.channels.clone()));
-            let next =
-                Tiles::new(self.g).strips(tiles.end, (tiles.end + deep).min(block.tiles.end));
-            let mut also = Ahead::new(&self.dy, map.runs(next, 1, block.features.clone()));
             let mut rest = &mut *products;
             for phase in &self.phases {
                 self.gather_pixels(block, phase, tiles.clone(), stage, pixels);
@@ -139,8 +130,6 @@ impl<R: Vectors> Pass<'_, R> {
                     for j in (0..block.channels.len()).step_by(tile.nr) {
                         let columns = j..(j + tile.nr).min(block.channels.len());
                         for i in (0..rows).step_by(tile.mr) {
-                            ahead.fetch(5);
-                            also.fetch(1);
                             let (a, b) = ((Layout::Columns, &a[i..]), (&b[j..], NARROW));
                             let (places, columns) = (&places[i..i + tile.mr], columns.clone());
                             // SAFETY: the buffer is this thread's; the tile is for this machine.
