@@ -10,6 +10,7 @@ use crate::kernels::{batch_norm, reduce};
 use crate::memory::{Memory, View, disjoint};
 use rayon::ThreadPool;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tape::{Clock, Compiled, Device, DeviceError, Node, Op, Options, Over, Program, T, Tape};
 
 /// Runs programs on cores, in f32 or f64.
@@ -107,6 +108,30 @@ impl<R: Math> Device for Cpu<R> {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn profile(&mut self, program: Program, clock: &Clock) -> Result<Vec<Duration>, DeviceError> {
+        let pool = Arc::clone(&self.pool);
+        let Loaded { compiled, programs, memory, tools } = self.loaded()?;
+        let (nodes, steps) = (&compiled.program(program).nodes, &programs[program.0]);
+        pool.install(|| {
+            let mut steps = steps.iter();
+            let mut times = Vec::with_capacity(nodes.len());
+            for node in nodes {
+                if node.op.is_view() {
+                    times.push(Duration::ZERO);
+                    continue;
+                }
+                let step = steps.next().expect("all but views are run");
+                let begun = Instant::now();
+                crate::arms::run(step, memory, tools, clock);
+                times.push(begun.elapsed());
+                if clock.check {
+                    check(compiled, program, step, memory)?;
+                }
+            }
+            Ok(times)
         })
     }
 

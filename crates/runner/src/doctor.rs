@@ -85,7 +85,7 @@ impl Findings {
         let left = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
         let measure = |threads: usize| -> Result<Measured, Failure> {
             let pool = cpu::pool(threads)?;
-            let cpu::Speed { gflops, gigabytes } = cpu::speed(&pool);
+            let cpu::Speed { gflops, gigabytes } = cpu::speed(&pool, 4);
             Ok(Measured { threads, gflops, memory_gigabytes: gigabytes })
         };
         let threads = globals.cores();
