@@ -21,9 +21,10 @@ impl fmt::Display for Profile {
 }
 
 /// What the figures of layers mean.
-const NOTE: &str = "K is the number of terms of each sum; FLOP of a convolution are 2 for each multiply-add of its definition, \
-taps on\npadding included, so a fast algorithm may exceed the peak. roofline = min(peak, FLOP/byte × bandwidth), each operand\n\
-moved once.";
+const NOTE: &str = "\
+K: terms of each sum. FLOP of a convolution: 2 for each multiply-add of its definition, taps on padding included,
+so a fast algorithm may exceed the peak. roofline: min(peak, FLOP/byte × bandwidth of memory), each operand moved
+once; what stays in a cache may exceed it.";
 
 impl Profile {
     fn operation_table(&self) -> String {
