@@ -175,11 +175,11 @@ fn layers_lie_below_the_roof_of_this_machine() {
     assert_eq!([&forward["runs"], &forward["flop"]], [2, 2 * 2 * (16 * 4 * 4) * (8 * 4 * 4 * 4)]);
 
     let picture = image::open(place.path("picture.png")).expect("a PNG").to_rgb8();
-    // The colours of the three passes: a legend alone would have some 110 pixels of each.
+    // The colours of the three passes: the dot of the legend, of radius 6, has 113 pixels of each.
     for colour in [[0, 114, 178], [213, 94, 0], [0, 158, 115]] {
         let near = |p: &&image::Rgb<u8>| p.0.iter().zip(colour).all(|(&a, b)| a.abs_diff(b) < 12);
         let pixels = picture.pixels().filter(near).count();
-        assert!(pixels > 200, "{pixels} of {colour:?}");
+        assert!(pixels > 120, "{pixels} of {colour:?}");
     }
 }
 

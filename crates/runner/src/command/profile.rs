@@ -41,7 +41,8 @@ pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
 
     print(&profile);
     let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy();
-    let title = format!("{name}: {} threads", globals.cores());
+    let plural = if globals.cores() == 1 { "" } else { "s" };
+    let title = format!("{name}: {} thread{plural}", globals.cores());
     picture.write_all(&png(&profile.picture(&title)?)?)?;
     picture.commit()?;
     if let Some(mut json) = json {
