@@ -10,6 +10,8 @@ mod bad_input;
 mod commands;
 /// What people see before and after a run.
 mod desk;
+/// Fused experiments compute what was recorded.
+mod fusion;
 /// The one-dimensional demonstration ends where the theory says.
 mod gaussian;
 /// Recorded gradients agree with differences, first and second order.

@@ -3,7 +3,10 @@
 
 use proptest::prelude::*;
 use std::collections::HashMap;
-use tape::{Compiled, Dtype, Home, Init, Kind, Options, Over, Program, Space, T, Tape, Window};
+use tape::{
+    Compiled, Dtype, Home, Init, Kind, Norm, Options, Over, Program, Space, Statistics, T, Tape,
+    Window,
+};
 use tests::Bench;
 
 /// What to record next, and on which of the tensors that are there.
@@ -15,18 +18,35 @@ struct Choice {
 }
 
 fn choices() -> impl Strategy<Value = Vec<Choice>> {
-    let choice = (0..18u8, 0..64usize, 0..64usize).prop_map(|(op, a, b)| Choice { op, a, b });
+    let choice = (0..26u8, 0..64usize, 0..64usize).prop_map(|(op, a, b)| Choice { op, a, b });
     prop::collection::vec(choice, 1..24)
 }
 
 /// Rows and columns of every matrix in a random program; also four 2×2 images of 3 channels.
 const SHAPE: [usize; 2] = [4, 12];
 
+const IMAGES: [usize; 4] = [4, 2, 2, 3];
+
 struct Recorded {
     tape: Tape,
     init: Program,
     step: Program,
     outputs: Vec<T>,
+}
+
+/// A norm that makes nothing of numbers that differ by their rounding.
+fn norm(tape: &Tape) -> Norm {
+    let network = tape.network("norm");
+    let numbers =
+        |name, mean| tape.parameter(network, name, [3], Init::Rows(vec![mean, -0.4, 0.7]));
+    let running = tape.buffer(network, "running", [2, 3], Init::Rows(vec![0.0, 1.0]));
+    Norm {
+        gain: numbers("gain", 1.0),
+        shift: numbers("shift", 0.3),
+        running,
+        eps: 0.1,
+        momentum: 0.1,
+    }
 }
 
 /// A forward pass made of the choices, its gradient, and an update.
@@ -36,17 +56,24 @@ fn record(choices: &[Choice]) -> Recorded {
     let square = tape.parameter(n, "square", [12, 12], Init::normal(0.3));
     let filter = tape.parameter(n, "filter", [3, 3, 3, 3], Init::normal(0.3));
     let bias = tape.parameter(n, "bias", [12], Init::normal(0.3));
+    let colour = tape.parameter(n, "colour", [3], Init::normal(0.3));
     let start = tape.parameter(n, "start", SHAPE, Init::normal(1.0));
     let rate = tape.scalar("rate");
     let velocity = tape.state("velocity", tape.shape(tape.flat(n)), Init::Constant(0.0));
-    let mut outputs = Vec::new();
+    let norm = norm(&tape);
+    let mut outputs = vec![norm.running];
     let step = tape.record("step", |t| {
         let mut there = vec![start];
+        let mut images = vec![t.reshape(start, IMAGES)];
         for choice in choices {
             let a = there[choice.a % there.len()];
             let b = there[choice.b % there.len()];
-            let image = |x| t.reshape(x, [4, 2, 2, 3]);
+            let image = |x| t.reshape(x, IMAGES);
             let window = Window { kernel: 3, stride: 1, pad: 1 };
+            if let Some(x) = convolved(t, choice, &images, [filter, colour], &norm) {
+                images.push(x);
+                continue;
+            }
             there.push(match choice.op {
                 0 => t.add(a, b),
                 1 => t.sub(a, b),
@@ -65,10 +92,13 @@ fn record(choices: &[Choice]) -> Recorded {
                 14 => t.dropout(a, 0.7, 1.0 / 0.7),
                 15 => t.reshape(t.upsample(t.max_pool(image(a))), SHAPE),
                 16 => t.reshape(t.upsample(t.block_sum(image(a))), SHAPE),
-                _ => t.sqrt(t.affine(t.square(a), 1.0, 0.5)),
+                17 => t.sqrt(t.affine(t.square(a), 1.0, 0.5)),
+                _ => t.reshape(images[choice.b % images.len()], SHAPE),
             });
         }
-        let last = *there.last().expect("something is recorded");
+        let [last, image] =
+            [&there, &images].map(|all| *all.last().expect("something is recorded"));
+        let last = t.add(last, t.reshape(image, SHAPE));
         let loss = t.batch_mean(t.tanh(last));
         let gradient = t.flat_gradient(n, loss);
         t.commit(&[gradient]);
@@ -79,6 +109,29 @@ fn record(choices: &[Choice]) -> Recorded {
     outputs.push(tape.flat(n));
     let init = tape.record_init();
     Recorded { tape, init, step, outputs }
+}
+
+/// An image made of images, if that is what is chosen: what convolutions may be fused with.
+fn convolved(
+    t: &Tape,
+    choice: &Choice,
+    images: &[T],
+    [filter, colour]: [T; 2],
+    norm: &Norm,
+) -> Option<T> {
+    let newest = images[images.len() - 1 - choice.a % images.len().min(2)];
+    let other = images[choice.b % images.len()];
+    let window = Window { kernel: 3, stride: 1, pad: 1 };
+    Some(match choice.op {
+        18 => t.fprop(newest, filter, window),
+        19 => t.dgrad(newest, filter, window),
+        20 => t.batch_norm(newest, norm, Statistics::Batch),
+        21 => t.leaky_relu(t.batch_norm(newest, norm, Statistics::Batch), 0.2),
+        22 => t.leaky_relu(t.add_bias(newest, colour), 0.1),
+        23 => t.tanh(newest),
+        24 => t.add(newest, other),
+        _ => return None,
+    })
 }
 
 /// Runs a program on memory cells that hold the name of what was written there last, and looks at

@@ -3,9 +3,11 @@
 //! `cargo run --release -p cpu --example conv [threads …]`, by default 1 and 2. Best of five.
 
 use cpu::kernels::conv::{conv_work, dgrad, fprop, wgrad};
+use cpu::kernels::epilogue::Epilogue;
 use cpu::kernels::gemm::Work;
 use cpu::kernels::isa::isa;
 use cpu::kernels::matmul::{matmul, matmul_work};
+use cpu::kernels::operand::Operand;
 use cpu::kernels::parallel::Shared;
 use cpu::kernels::tile::{Layout, PITCH, Tiles};
 use std::time::Instant;
@@ -89,9 +91,29 @@ fn main() {
             let mut work = Work::new(threads, conv_work(g));
             let seconds = pool.install(|| {
                 [
-                    best_of_five(|| fprop(g, &x, &w, &mut y, &mut work)),
-                    best_of_five(|| dgrad(g, &y, &w, &mut x, &mut work)),
-                    best_of_five(|| wgrad(g, &x, &y, &mut w, false, &mut work)),
+                    best_of_five(|| {
+                        fprop(
+                            g,
+                            Operand::Plain(&x),
+                            w[..].into(),
+                            &mut y,
+                            &mut Epilogue::None,
+                            &mut work,
+                        )
+                    }),
+                    best_of_five(|| {
+                        dgrad(
+                            g,
+                            Operand::Plain(&y),
+                            w[..].into(),
+                            &mut x,
+                            &mut Epilogue::None,
+                            &mut work,
+                        )
+                    }),
+                    best_of_five(|| {
+                        wgrad(g, Operand::Plain(&x), Operand::Plain(&y), &mut w, false, &mut work)
+                    }),
                 ]
             });
             line(name, 2.0 * g.macs() as f64, seconds);

@@ -1,15 +1,19 @@
 //! One arm for each operation: operands are looked up, a kernel is called.
 
+pub(crate) mod fused;
+
 use crate::executor::{Step, Tools};
-use crate::kernels::map::Operand;
+use crate::kernels::conv::Weights;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::math::Math;
 use crate::kernels::noise::Draw;
+use crate::kernels::operand::Operand;
 use crate::kernels::{
     activation, batch_norm, blocks, conv, convert, dropout, map, matmul, maxout, noise, reduce,
     update,
 };
 use crate::memory::{Memory, View};
-use tape::{Act, Clock, Law, Op, Over, Owner};
+use tape::{Access, Act, Clock, Expr, Law, Op, Over, Owner};
 
 /// Runs one node.
 pub(crate) fn run<R: Math>(
@@ -24,10 +28,7 @@ pub(crate) fn run<R: Math>(
     match &step.node.op {
         Op::Map { expr, access } => {
             let target = memory.pointer(out);
-            let mut operands = [Operand::new(target.cast_const(), 0, tape::Access::Full); 16];
-            for (i, &view) in ins.iter().enumerate() {
-                operands[i] = Operand::new(memory.pointer(view), view.len, access[i]);
-            }
+            let operands = operands(ins, access, |view| memory.pointer(view));
             let [rows, channels] = step.extents;
             // SAFETY: `disjoint` saw that only operands read in full lie where the result does, and
             // memory is borrowed mutably here, so nobody else reads or writes it.
@@ -41,6 +42,22 @@ pub(crate) fn run<R: Math>(
                 );
             }
         }
+        Op::MapSum { expr, access, shape, .. } => {
+            let (r, [sums]) = memory.operands([out]);
+            let operands = operands(ins, access, |view| r.read(view).as_ptr());
+            let extents = [shape.len(), shape.rows(), shape.channels()];
+            // SAFETY: as above, but that `disjoint` saw no operand where the sums are.
+            unsafe {
+                map::map_sum(
+                    expr,
+                    &operands[..ins.len()],
+                    sums,
+                    extents,
+                    &tools.registers,
+                    &mut tools.partials,
+                );
+            }
+        }
         Op::AllReduce { world } => {
             assert!(*world == 1, "more than one rank needs an engine");
             let (from, to) = (memory.pointer(ins[0]), memory.pointer(out));
@@ -49,16 +66,22 @@ pub(crate) fn run<R: Math>(
         }
         Op::Fprop(g) => {
             let (r, [y]) = memory.operands([out]);
-            conv::fprop(g, r.read(ins[0]), r.read(ins[1]), y, &mut tools.work);
+            let x = Operand::Plain(r.read(ins[0]));
+            let w = Weights { raw: r.read(ins[1]), kept: tools.shelf.get(step.kept) };
+            conv::fprop(g, x, w, y, &mut Epilogue::None, &mut tools.work);
         }
         Op::Dgrad(g) => {
             let (r, [dx]) = memory.operands([out]);
-            conv::dgrad(g, r.read(ins[0]), r.read(ins[1]), dx, &mut tools.work);
+            let dy = Operand::Plain(r.read(ins[0]));
+            let w = Weights { raw: r.read(ins[1]), kept: tools.shelf.get(step.kept) };
+            conv::dgrad(g, dy, w, dx, &mut Epilogue::None, &mut tools.work);
         }
         Op::Wgrad { conv: g, accumulate } => {
             let (r, [dw]) = memory.operands([out]);
-            conv::wgrad(g, r.read(ins[0]), r.read(ins[1]), dw, *accumulate, &mut tools.work);
+            let [x, dy] = [0, 1].map(|i| Operand::Plain(r.read(ins[i])));
+            conv::wgrad(g, x, dy, dw, *accumulate, &mut tools.work);
         }
+        Op::Fused(fused) => fused::run(fused, step, memory, tools),
         Op::Matmul { ta, tb, accumulate } => {
             let [m, n] = step.extents;
             let k = ins[0].len / m;
@@ -191,6 +214,18 @@ pub(crate) fn run<R: Math>(
         }
         Op::Reshape | Op::Slice { .. } => unreachable!("views are not run"),
     }
+}
+
+/// What an expression reads, from where its operands begin.
+fn operands<R>(
+    ins: &[View],
+    access: &[Access],
+    mut start: impl FnMut(View) -> *const R,
+) -> [map::Operand<R>; Expr::MAX_INPUTS] {
+    std::array::from_fn(|i| match ins.get(i) {
+        Some(&view) => map::Operand::new(start(view), view.len, access[i]),
+        None => map::Operand::new(std::ptr::null(), 0, Access::Full),
+    })
 }
 
 fn halves<R>(x: &[R]) -> (&[R], &[R]) {

@@ -1,5 +1,7 @@
 //! The executor: a compiled tape with memory, run operation by operation.
 
+use crate::arms::fused::tables_len;
+use crate::kept::{self, Shelf};
 use crate::kernels::conv::conv_work;
 use crate::kernels::gemm::{Work, WorkSize};
 use crate::kernels::map;
@@ -32,6 +34,10 @@ pub(crate) struct Step {
     pub node: Node,
     pub ins: Vec<View>,
     pub outs: Vec<View>,
+    /// Where its packed weights are kept.
+    pub kept: Option<usize>,
+    /// Packed weights that are old once it has run.
+    pub stale: Vec<usize>,
     /// First and last extent of the first result.
     pub extents: [usize; 2],
 }
@@ -41,6 +47,10 @@ pub(crate) struct Tools<R: Math> {
     pub work: Work<R>,
     pub registers: Scratch<R>,
     pub partials: Vec<R>,
+    /// Values per channel that a fused convolution makes of batch norm's.
+    pub tables: Vec<R>,
+    /// Packed weights that are used more than once.
+    pub shelf: Shelf<R>,
     /// Number of ranks.
     pub world: u32,
 }
@@ -77,11 +87,12 @@ impl<R: Math> Device for Cpu<R> {
     fn load(&mut self, tape: &Tape, options: &Options) -> Result<(), DeviceError> {
         let compiled = tape.compile(options);
         let needs = Needs::of(&compiled);
+        let shelf = Shelf::new(&compiled);
         let mut programs = Vec::with_capacity(compiled.programs.len());
         for program in &compiled.programs {
             let mut steps = Vec::with_capacity(program.nodes.len());
             for node in program.nodes.iter().filter(|n| !n.op.is_view()) {
-                steps.push(Step::new(&compiled, node)?);
+                steps.push(Step::new(&compiled, node, &shelf)?);
             }
             programs.push(steps);
         }
@@ -90,6 +101,8 @@ impl<R: Math> Device for Cpu<R> {
             work: Work::new(threads, needs.work),
             registers: Scratch::new(threads, map::SCRATCH),
             partials: vec![R::ZERO; needs.partials],
+            tables: vec![R::ZERO; needs.tables],
+            shelf,
             world: tape.world() as u32,
         };
         self.loaded = Some(Loaded { memory: Memory::new(&compiled), compiled, programs, tools });
@@ -103,6 +116,7 @@ impl<R: Math> Device for Cpu<R> {
         pool.install(|| {
             for step in steps {
                 crate::arms::run(step, memory, tools, clock);
+                step.stale.iter().for_each(|&place| tools.shelf.forget(place));
                 if clock.check {
                     check(compiled, program, step, memory)?;
                 }
@@ -138,6 +152,9 @@ impl<R: Math> Device for Cpu<R> {
     fn write(&mut self, t: T, bytes: &[u8]) -> Result<(), DeviceError> {
         let loaded = self.loaded()?;
         let view = loaded.view(t, bytes.len())?;
+        for place in loaded.tools.shelf.touched(&[view]) {
+            loaded.tools.shelf.forget(place);
+        }
         loaded.memory.take_bytes(view, bytes);
         Ok(())
     }
@@ -161,7 +178,11 @@ impl<R: Math> Device for Cpu<R> {
 }
 
 impl Step {
-    fn new(compiled: &Compiled, node: &Node) -> Result<Self, DeviceError> {
+    fn new<R: Math>(
+        compiled: &Compiled,
+        node: &Node,
+        shelf: &Shelf<R>,
+    ) -> Result<Self, DeviceError> {
         let fail = |why: String| DeviceError::Failed(format!("{why}, recorded at {}", node.at));
         let views = |of: &[T]| -> Result<Vec<View>, DeviceError> {
             let missing = |t| fail(format!("{} has no place in memory", compiled.label(t)));
@@ -171,7 +192,8 @@ impl Step {
         disjoint(node, &ins, &outs).map_err(fail)?;
         let shape = compiled.tensor(node.outs[0]).shape;
         let extents = [shape.rows(), shape.channels()];
-        Ok(Self { node: node.clone(), ins, outs, extents })
+        let (kept, stale) = (shelf.place(node), shelf.touched(&outs));
+        Ok(Self { node: node.clone(), ins, outs, kept, stale, extents })
     }
 }
 
@@ -179,15 +201,19 @@ impl Step {
 struct Needs {
     work: WorkSize,
     partials: usize,
+    tables: usize,
 }
 
 impl Needs {
     fn of(compiled: &Compiled) -> Self {
-        let mut needs = Self { work: WorkSize::default(), partials: 0 };
+        let mut needs = Self { work: WorkSize::default(), partials: 0, tables: 0 };
         for node in compiled.programs.iter().flat_map(|program| &program.nodes) {
             if !node.op.is_view() {
                 needs.work = needs.work.max(work_size(compiled, node));
                 needs.partials = needs.partials.max(partials_size(compiled, node));
+            }
+            if let Op::Fused(fused) = &node.op {
+                needs.tables = needs.tables.max(tables_len(fused));
             }
         }
         needs
@@ -198,13 +224,19 @@ impl Needs {
 /// weights or parts of sums, registers. `real` is 4 or 8.
 pub fn working_bytes(compiled: &Compiled, threads: usize, real: usize) -> usize {
     let needs = Needs::of(compiled);
-    (needs.work.elements(threads) + threads * map::SCRATCH + needs.partials) * real
+    (needs.work.elements(threads)
+        + threads * map::SCRATCH
+        + needs.partials
+        + needs.tables
+        + kept::len(compiled))
+        * real
 }
 
 /// Scratch of the product behind a node.
 fn work_size(compiled: &Compiled, node: &Node) -> WorkSize {
     match &node.op {
         Op::Fprop(conv) | Op::Dgrad(conv) | Op::Wgrad { conv, .. } => conv_work(conv),
+        Op::Fused(fused) => conv_work(&fused.conv),
         Op::Matmul { ta, .. } => {
             let [m, n] = compiled.tensor(node.outs[0]).shape.matrix();
             let [rows, columns] = compiled.tensor(node.ins[0]).shape.matrix();
@@ -223,6 +255,10 @@ fn partials_size(compiled: &Compiled, node: &Node) -> usize {
         Op::Sum(Over::All) => reduce::all_scratch(len),
         Op::Sum(Over::Channel) => reduce::per_channel_scratch(len, c),
         Op::Sum(Over::Sample) => reduce::per_sample_scratch(shape.rows(), len / shape.rows()),
+        Op::MapSum { shape, .. } => {
+            let sums = compiled.tensor(node.outs[0]).shape.len();
+            map::sum_scratch(sums, shape.len() / sums)
+        }
         Op::Moments | Op::NormalizeSums(_) => batch_norm::sums_scratch(len / c, c),
         Op::Running { .. } => len / 2,
         _ => 0,

@@ -5,6 +5,7 @@
 
 mod arms;
 mod executor;
+mod kept;
 pub mod kernels;
 mod memory;
 mod speed;

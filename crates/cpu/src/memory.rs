@@ -39,6 +39,15 @@ pub struct View {
     dtype: Dtype,
 }
 
+impl View {
+    /// Whether the two share memory.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let apart =
+            self.offset + self.len <= other.offset || other.offset + other.len <= self.offset;
+        self.space == other.space && !apart
+    }
+}
+
 /// State, arena and inputs.
 pub struct Memory<R> {
     state: Block<R>,
@@ -154,13 +163,10 @@ impl<'a, R: Real> Reader<'a, R> {
 /// Checks once, when a tape is loaded, that no operand of a node shares memory with what it writes,
 /// but where the operation allows for that. The plan promises it; memory safety rests on it.
 pub fn disjoint(node: &Node, ins: &[View], outs: &[View]) -> Result<(), String> {
-    let overlap = |a: &View, b: &View| {
-        a.space == b.space && a.offset < b.offset + b.len && b.offset < a.offset + a.len
-    };
     let same = |a: &View, b: &View| a.space == b.space && (a.offset, a.len) == (b.offset, b.len);
     for (i, out) in outs.iter().enumerate() {
         for other in &outs[i + 1..] {
-            if overlap(out, other) {
+            if out.overlaps(other) {
                 return Err(format!("{} writes one place twice", node.op.name()));
             }
         }
@@ -169,10 +175,11 @@ pub fn disjoint(node: &Node, ins: &[View], outs: &[View]) -> Result<(), String> 
                 Op::Map { access, .. } => access[k] == Access::Full && same(out, view),
                 Op::AllReduce { .. } => same(out, view),
                 Op::Wgrad { .. } | Op::Matmul { .. } => k == 2 && same(out, view),
+                Op::Fused(fused) => fused.accumulated() == Some(k) && same(out, view),
                 Op::Reshape | Op::Slice { .. } => true,
                 _ => false,
             };
-            if overlap(out, view) && !allowed {
+            if out.overlaps(view) && !allowed {
                 return Err(format!("{} writes over operand {k}", node.op.name()));
             }
         }

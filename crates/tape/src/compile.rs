@@ -38,7 +38,11 @@ impl Tape {
                 fuse::norms(&tensors, &mut nodes);
                 fuse::maps(&tensors, &mut nodes);
                 fuse::sums_of_products(&mut tensors, &mut nodes);
+                // What was computed elsewhere reads nothing any more.
                 remove_dead(&tensors, &mut nodes);
+                fuse::finishes(&tensors, &mut nodes);
+                fuse::reads(&tensors, &mut nodes);
+                fuse::sums_of_maps(&tensors, &mut nodes);
             }
             programs.push(Listing { name: program.name.clone(), nodes });
         }

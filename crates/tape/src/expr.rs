@@ -113,6 +113,15 @@ impl Expr {
         self.flops() == 0
     }
 
+    /// The same function of operands with other numbers.
+    pub fn renumbered(&self, numbers: &[u8]) -> Expr {
+        let renumber = |step: &Step| match *step {
+            Step::Input(i) => Step::Input(numbers[i as usize]),
+            other => other,
+        };
+        Expr { steps: self.steps.iter().map(renumber).collect() }.simplified()
+    }
+
     /// Puts `inner`, which produced operand `slot`, in the place of that operand. `rename_outer` and
     /// `rename_inner` give the operand numbers of the result.
     pub fn inline(

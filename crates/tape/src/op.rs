@@ -2,7 +2,7 @@
 //! in `grad`, an arm in each executor, a cost here.
 
 use crate::expr::{Access, Expr};
-use crate::{Blocks, Conv, Scalar, Shape, T};
+use crate::{Blocks, Conv, Fused, Scalar, Shape, T};
 use std::panic::Location;
 
 /// One entry of a program.
@@ -114,6 +114,19 @@ pub enum Op {
     },
     /// Sum of x.
     Sum(Over),
+    /// Sum of what a map of this shape would give. Made by fusion alone.
+    MapSum {
+        /// The function of one element.
+        expr: Expr,
+        /// One entry per operand.
+        access: Vec<Access>,
+        /// Which elements are summed.
+        over: Over,
+        /// Extents of the summand.
+        shape: Shape,
+    },
+    /// A convolution with what stands before and behind it. Made by fusion alone.
+    Fused(Box<Fused>),
     /// Convert u8 or f32 to the run's type: `scale · x + shift`.
     Convert {
         /// Factor.
@@ -244,6 +257,8 @@ impl Op {
             Self::Matmul { .. } => "matmul",
             Self::Map { .. } => "map",
             Self::Sum(_) => "sum",
+            Self::MapSum { .. } => "map_sum",
+            Self::Fused(fused) => fused.pass.name(),
             Self::Convert { .. } => "convert",
             Self::Moments => "moments",
             Self::Statistics { .. } => "statistics",
@@ -287,6 +302,8 @@ impl Op {
             }
             Self::Map { expr, .. } => expr.flops() * len(outs, 0),
             Self::Sum(_) => len(ins, 0),
+            Self::MapSum { expr, shape, .. } => (expr.flops() + 1) * shape.len() as u64,
+            Self::Fused(fused) => fused.flops(ins, outs),
             Self::Convert { .. } => 2 * len(outs, 0),
             Self::Moments => 4 * len(ins, 0),
             Self::Normalize(_) => 4 * len(outs, 0),

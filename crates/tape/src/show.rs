@@ -101,6 +101,10 @@ impl Compiled {
                 format!("matmul{sum} {}{}, {}{}{rest}", names[0], t(*ta), names[1], t(*tb))
             }
             Op::Sum(over) => format!("sum over {over:?} {operands}"),
+            Op::MapSum { expr, over, .. } => {
+                format!("sum over {over:?} {}", expr.print(|i| names[i].clone()))
+            }
+            Op::Fused(fused) => fused.print(&names),
             Op::Convert { scale, shift } => format!("{scale:.6} · {operands} + {shift}"),
             Op::Normalize(act) | Op::NormalizeSums(act) | Op::NormalizeGrad { act, .. } => {
                 format!("{} {act:?} {operands}", node.op.name())

@@ -7,17 +7,21 @@
 //! C is cut into tasks by the shape of the product alone, and each of its elements is summed by one
 //! task in one order, so the bytes do not depend on the number of threads.
 
+use super::epilogue::{Epilogue, Finish};
+use super::math::Math;
 use super::parallel::{Shared, chunk, parallel};
 use super::real::Real;
 use super::tile::{BLOCK, Layout, PITCH, Tile, best};
 use std::ops::Range;
 
+mod kept;
 mod pack;
 mod work;
 
+pub use kept::Kept;
 pub(super) use pack::copy_run;
 pub use pack::{Matrix, Pack, Transposed};
-pub(super) use work::Buffers;
+pub(super) use work::{Buffers, Parts, aligned};
 pub use work::{Work, WorkSize};
 
 /// Tasks that keep every thread of a machine busy.
@@ -39,7 +43,7 @@ pub(super) enum Right<'a, R> {
 }
 
 /// A product that tasks compute block by block.
-pub(super) struct Product<'a, R: 'static> {
+pub(super) struct Product<'a, 'e, R: 'static> {
     pub tile: &'static Tile<R>,
     pub a: (Layout, &'a dyn Pack<R>),
     pub b: Right<'a, R>,
@@ -47,15 +51,18 @@ pub(super) struct Product<'a, R: 'static> {
     /// Where element (row, column) of C is; columns follow each other.
     pub place: &'a (dyn Fn(usize, usize) -> usize + Sync),
     pub accumulate: bool,
+    pub finish: &'a Finish<'e, 'e, R>,
 }
 
-impl<R: Real> Product<'_, R> {
-    /// Computes at most [`BLOCK`] × [`BLOCK`] elements of C, summing over `depth`.
+impl<R: Math> Product<'_, '_, R> {
+    /// Computes at most [`BLOCK`] × [`BLOCK`] elements of C, summing over `depth`, and finishes them as
+    /// a piece of part `part`.
     ///
     /// # Safety
     /// No other task may touch those elements meanwhile.
     pub unsafe fn block(
         &self,
+        part: usize,
         rows: Range<usize>,
         columns: Range<usize>,
         depth: Range<usize>,
@@ -111,6 +118,8 @@ impl<R: Real> Product<'_, R> {
                 }
             }
         }
+        // SAFETY: the contract of this function.
+        unsafe { self.finish.rows(part, places, columns, &self.c) }
     }
 }
 
@@ -161,6 +170,16 @@ impl Grid {
         self.m.div_ceil(self.mc) * self.n.div_ceil(self.nc)
     }
 
+    /// Blocks from top to bottom.
+    pub fn down(&self) -> usize {
+        self.m.div_ceil(self.mc)
+    }
+
+    /// The row of blocks that a task is in.
+    pub fn row(&self, task: usize) -> usize {
+        task / self.n.div_ceil(self.nc)
+    }
+
     /// Rows and columns of one block. Neighbours share their rows of A.
     pub fn block(&self, task: usize) -> (Range<usize>, Range<usize>) {
         let across = self.n.div_ceil(self.nc);
@@ -194,32 +213,36 @@ pub(super) fn pack_panels<R: Real>(
 ///
 /// # Safety
 /// `place` must give different elements different places.
-pub(super) unsafe fn gemm<R: Real>(
+pub(super) unsafe fn gemm<R: Math>(
     (m, n, k): (usize, usize, usize),
     a: (Layout, &dyn Pack<R>),
-    b: &dyn Pack<R>,
+    b: (&dyn Pack<R>, Option<&mut Kept<R>>),
     c: &mut [R],
     place: &(dyn Fn(usize, usize) -> usize + Sync),
     accumulate: bool,
+    epilogue: &mut Epilogue<'_, R>,
     work: &mut Work<R>,
 ) {
     if m * n == 0 {
         return;
     }
     let tile = best(work.tiles(), m, n);
-    let (scratch, shared) = work.parts();
-    pack_panels(tile, (k, n), b, shared);
-    let product =
-        Product { tile, a, b: Right::Panels(shared, k), c: Shared::new(c), place, accumulate };
+    let Parts { scratch, shared, partials } = work.parts();
+    let (b, kept) = b;
+    let panels = Kept::or_else(kept, shared, |to| pack_panels(tile, (k, n), b, to));
     let grid = Grid::balanced(m, n, k, tile);
+    let finish = &Finish::new(epilogue, grid.down(), n, partials);
+    let (b, c) = (Right::Panels(panels, k), Shared::new(c));
+    let product = Product { tile, a, b, c, place, accumulate, finish };
     parallel(grid.tasks(), |task| {
         let (rows, columns) = grid.block(task);
         scratch.with(|buffer| {
             let Buffers { a, b, .. } = Buffers::new(buffer);
             // SAFETY: the blocks of a grid do not overlap.
-            unsafe { product.block(rows, columns, 0..k, a, b) }
+            unsafe { product.block(grid.row(task), rows, columns, 0..k, a, b) }
         });
     });
+    epilogue.end(grid.down(), m, partials);
 }
 
 /// Adds up `parts`, each as long as `to`, in their order.

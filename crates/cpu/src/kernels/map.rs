@@ -1,6 +1,7 @@
 //! `Map`: runs an expression block by block, so that what one step leaves is in the first-level cache
-//! when the next one reads it.
+//! when the next one reads it. `MapSum`: the same, summed.
 
+use super::chunks::chunks;
 use super::math::Math;
 use super::parallel::{Scratch, parallel};
 use super::real::Real;
@@ -8,11 +9,11 @@ use super::vectorized::vectorized;
 use tape::{Access, Binary, Expr, Step, Unary};
 
 /// Elements of one register.
-const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = 256;
 /// Elements of one task.
 const TASK: usize = 32 * 1024;
-/// Scratch that each thread needs.
-pub const SCRATCH: usize = Expr::MAX_STEPS * BLOCK;
+/// Scratch that each thread needs: registers, and lanes of a sum.
+pub const SCRATCH: usize = (Expr::MAX_STEPS + 1) * BLOCK;
 
 /// An operand: its elements, and how they are read.
 #[derive(Clone, Copy)]
@@ -64,7 +65,7 @@ pub unsafe fn map<R: Math>(
                 let n = BLOCK.min(end - at);
                 let place = Place { at, n, each, channels };
                 block(expr, operands, registers, place);
-                let result = &registers[(expr.steps.len() - 1) * BLOCK..][..n];
+                let result = result(expr, registers, n);
                 // SAFETY: the caller vouches for `out`; the registers are ours.
                 unsafe { std::ptr::copy_nonoverlapping(result.as_ptr(), out.at(at), n) };
                 at += n;
@@ -73,18 +74,72 @@ pub unsafe fn map<R: Math>(
     });
 }
 
+/// Elements of scratch for [`map_sum`] into `n` sums of `each` elements.
+pub fn sum_scratch(n: usize, each: usize) -> usize {
+    if each <= TASK { 0 } else { n * each.div_ceil(TASK) }
+}
+
+/// Writes to each element of `out` the sum of `expr` over an equal share of `len` elements; `rows` and
+/// `channels` are the first and last extent of what is summed.
+///
+/// # Safety
+/// Every operand must be readable for its length, and not overlap `out`.
+pub unsafe fn map_sum<R: Math>(
+    expr: &Expr,
+    operands: &[Operand<R>],
+    out: &mut [R],
+    [len, rows, channels]: [usize; 3],
+    scratch: &Scratch<R>,
+    partials: &mut [R],
+) {
+    let each = len / out.len();
+    let pieces = each.div_ceil(TASK).max(1);
+    let add = |first: usize, sums: &mut [R]| {
+        scratch.with(|scratch| {
+            let (registers, lanes) = scratch.split_at_mut(Expr::MAX_STEPS * BLOCK);
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let (whole, piece) = ((first + i) / pieces, (first + i) % pieces);
+                let end = whole * each + each.min((piece + 1) * TASK);
+                let mut at = whole * each + piece * TASK;
+                lanes.fill(R::ZERO);
+                while at < end {
+                    let n = BLOCK.min(end - at);
+                    block(expr, operands, registers, Place { at, n, each: len / rows, channels });
+                    let result = result(expr, registers, n);
+                    lanes.iter_mut().zip(result).for_each(|(lane, x)| *lane += *x);
+                    at += n;
+                }
+                *sum = R::from_f64(lanes.iter().map(|x| x.to_f64()).sum());
+            }
+        });
+    };
+    if pieces == 1 {
+        return chunks([out], (TASK / each.max(1)).max(1), |at, [sums]| add(at, sums));
+    }
+    let partials = &mut partials[..out.len() * pieces];
+    chunks([&mut *partials], 1, |at, [sums]| add(at, sums));
+    for (sum, parts) in out.iter_mut().zip(partials.chunks(pieces)) {
+        *sum = R::from_f64(parts.iter().map(|x| x.to_f64()).sum());
+    }
+}
+
 /// Elements `at .. at + n` of a result with `each` elements to a row.
 #[derive(Clone, Copy)]
-struct Place {
-    at: usize,
-    n: usize,
-    each: usize,
-    channels: usize,
+pub(super) struct Place {
+    pub at: usize,
+    pub n: usize,
+    pub each: usize,
+    pub channels: usize,
 }
 
 vectorized! {
     /// Computes every register for the elements of one block.
-    fn block[R: Math](expr: &Expr, operands: &[Operand<R>], registers: &mut [R], place: Place) {
+    pub(super) fn block[R: Math](
+        expr: &Expr,
+        operands: &[Operand<R>],
+        registers: &mut [R],
+        place: Place,
+    ) {
         let n = place.n;
         for (i, step) in expr.steps.iter().enumerate() {
             let (before, rest) = registers.split_at_mut(i * BLOCK);
@@ -99,6 +154,11 @@ vectorized! {
             }
         }
     }
+}
+
+/// The first `n` elements of what [`block`] computed.
+pub(super) fn result<'a, R>(expr: &Expr, registers: &'a [R], n: usize) -> &'a [R] {
+    &registers[(expr.steps.len() - 1) * BLOCK..][..n]
 }
 
 #[inline(always)]
@@ -192,6 +252,53 @@ fn binary<R: Real>(f: Binary, a: &[R], b: &[R], into: &mut [R]) {
         Binary::Gate(slope) => {
             let slope = R::from_f64(slope);
             each(a, b, into, |a, b| if b > R::ZERO { a } else { slope * a });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chunks::{in_pools, numbers};
+    use super::*;
+
+    /// Sums of tanh(a)·b with b per channel, over everything and per row, against a loop.
+    #[test]
+    fn sums_of_any_length() {
+        let expr = Expr {
+            steps: vec![
+                Step::Input(0),
+                Step::Unary(Unary::Tanh, 0),
+                Step::Input(1),
+                Step::Binary(Binary::Mul, 1, 2),
+            ],
+        };
+        for (rows, row, c) in [(1, 1, 1), (300, 1, 1), (7, 129, 43), (3, TASK, 4), (2, 100_002, 3)]
+        {
+            let (a, b) = (numbers::<f64>(rows * row, 3), numbers::<f64>(c, 4));
+            for sums in [1, rows] {
+                let found = in_pools(|| {
+                    let operands = [
+                        Operand::new(a.as_ptr(), a.len(), Access::Full),
+                        Operand::new(b.as_ptr(), c, Access::Channel),
+                    ];
+                    let mut out = vec![9.0; sums];
+                    let mut partials = vec![9.0; sum_scratch(sums, rows * row / sums)];
+                    let scratch = Scratch::new(2, SCRATCH);
+                    let extents = [rows * row, rows, c];
+                    // SAFETY: both operands are as long as they say.
+                    unsafe {
+                        map_sum(&expr, &operands, &mut out, extents, &scratch, &mut partials);
+                    }
+                    out
+                });
+                let value = |i: usize| a[i].tanh() * b[i % c];
+                for (i, found) in found.iter().enumerate() {
+                    let each = rows * row / sums;
+                    let expected: f64 = (i * each..(i + 1) * each).map(value).sum();
+                    // tanh is good to a few roundings, and there are 200 thousand of at most 1.
+                    assert!((found - expected).abs() < 1e-11, "{rows} {row} {found} {expected}");
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! fits, found by the Remez exchange in 60 digits over the interval named beside each, and then
 //! rounded. The tests hold the errors of the finished functions.
 
+use super::lanes::Vectors;
 use super::real::Real;
 
 /// The elementary functions of a [`Real`].
@@ -13,7 +14,7 @@ use super::real::Real;
 /// Largest errors in f32, in units in the last place: exp and ln 1.0, tanh 2.5, sigmoid 2.1,
 /// softplus 1.8, sin_2pi and cos_2pi 1.6; in f64 all are below 5e-16 of the value. Infinities give
 /// the limits, NaN gives NaN, and subnormal results are rounded like others.
-pub trait Math: Real {
+pub trait Math: Real + Vectors {
     /// eˣ.
     fn exp(self) -> Self;
     /// Natural logarithm; −∞ at 0 and NaN below.

@@ -1,13 +1,14 @@
 //! Products of plain matrices.
 
+use super::epilogue::Epilogue;
 use super::gemm::{Matrix, Pack, Transposed, Work, WorkSize, gemm};
-use super::real::Real;
+use super::math::Math;
 use super::tile::{Layout, WIDEST};
 
 /// Work space of [`matmul`].
 pub fn matmul_work(_m: usize, n: usize, k: usize) -> WorkSize {
     let shared = k * (n + WIDEST);
-    WorkSize { shared }
+    WorkSize { shared, ..WorkSize::default() }
 }
 
 /// `C (+)= op(A) · op(B)` in row-major order: op(A) is m × k, op(B) is k × n, C is m × n.
@@ -15,7 +16,7 @@ pub fn matmul_work(_m: usize, n: usize, k: usize) -> WorkSize {
 ///
 /// # Panics
 /// If a slice has another length than its matrix, or `work` is smaller than [`matmul_work`].
-pub fn matmul<R: Real>(
+pub fn matmul<R: Math>(
     m: usize,
     n: usize,
     k: usize,
@@ -42,6 +43,7 @@ pub fn matmul<R: Real>(
         }
         false => &b,
     };
+    let (place, epilogue) = (&|i, j| i * n + j, &mut Epilogue::None);
     // SAFETY: rows of C follow each other.
-    unsafe { gemm((m, n, k), (layout, &a), b, c, &|i, j| i * n + j, accumulate, work) }
+    unsafe { gemm((m, n, k), (layout, &a), (b, None), c, place, accumulate, epilogue, work) }
 }

@@ -101,6 +101,31 @@ impl<R> Shared<R> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), len) }
     }
 
+    /// `count` elements from `from` on, every `step`th.
+    ///
+    /// # Safety
+    /// As for [`Self::part`].
+    pub unsafe fn strided<'a>(
+        &self,
+        from: usize,
+        count: usize,
+        step: usize,
+    ) -> impl Iterator<Item = &'a mut R>
+    where
+        R: 'a,
+    {
+        assert!(from + count.saturating_sub(1) * step < self.len, "{count} by {step} from {from}");
+        let start = self.at(from);
+        // SAFETY: in bounds by the assertion, disjoint by the caller's promise.
+        (0..count).map(move |i| unsafe { &mut *start.add(i * step) })
+    }
+
+    /// The elements `range` will be written soon.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, range: std::ops::Range<usize>) {
+        super::prefetch::write(self.start.wrapping_add(range.start).cast_const(), range.len());
+    }
+
     /// Pointer to element `at`, for tiles that write with a stride.
     pub fn at(&self, at: usize) -> *mut R {
         assert!(at <= self.len);

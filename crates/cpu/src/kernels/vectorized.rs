@@ -7,10 +7,10 @@
 /// is small (and otherwise compiles for the baseline), the body always gets the instructions. What
 /// it calls must be `#[inline(always)]`.
 macro_rules! vectorized {
-    ($(#[$meta:meta])* fn $name:ident[$($generics:tt)*]($($arg:ident: $type:ty),* $(,)?)
+    ($(#[$meta:meta])* $vis:vis fn $name:ident[$($generics:tt)*]($($arg:ident: $type:ty),* $(,)?)
         $(-> $out:ty)? $body:block) => {
         $(#[$meta])*
-        fn $name<$($generics)*>($($arg: $type),*) $(-> $out)? {
+        $vis fn $name<$($generics)*>($($arg: $type),*) $(-> $out)? {
             #[inline(always)]
             fn body<$($generics)*>($($arg: $type),*) $(-> $out)? $body
 

@@ -9,8 +9,14 @@
 
 use super::check;
 use super::window::Window;
-use crate::kernels::gemm::{Buffers, Grid, Matrix, Pack, Product, Right, Work, pack_panels};
+use super::{FEW, MANY, Weights, winograd};
+use crate::kernels::epilogue::{Epilogue, Finish};
+use crate::kernels::gemm::{
+    Buffers, Grid, Kept, Matrix, Pack, Parts, Product, Right, Work, pack_panels,
+};
 use crate::kernels::isa::vectorize;
+use crate::kernels::math::Math;
+use crate::kernels::operand::{Operand, Pixels};
 use crate::kernels::parallel::{Shared, parallel};
 use crate::kernels::real::Real;
 use crate::kernels::tile::{BLOCK, Layout, PITCH, Tile, best};
@@ -19,10 +25,6 @@ use tape::Conv;
 
 /// What adding one element of a window costs, in multiply-adds of a tile.
 const ADDING: usize = 24;
-/// Rows of a scattered product that are worth a task.
-const FEW: usize = 24;
-/// Tasks that keep every thread of a machine busy.
-const MANY: usize = 16;
 
 /// `dx =` the gradient by the images: gradients of features `[n, p, q, k]` and weights
 /// `[k, r, s, c]` give `[n, h, w, c]`. Every element is written, also those no tap reaches.
@@ -30,16 +32,38 @@ const MANY: usize = 16;
 /// # Panics
 /// If a slice has another length than its tensor, or `work` is smaller than
 /// [`conv_work`](super::conv_work).
-pub fn dgrad<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work<R>) {
-    check(g, dx, w, dy);
-    if dx.is_empty() {
-    } else if dy.is_empty() || w.is_empty() {
-        dx.fill(R::ZERO);
+pub fn dgrad<R: Math>(
+    g: &Conv,
+    dy: Operand<'_, R>,
+    w: Weights<'_, R>,
+    dx: &mut [R],
+    epilogue: &mut Epilogue<'_, R>,
+    work: &mut Work<R>,
+) {
+    check(g, dx.len(), w.raw.len(), dy.len());
+    if winograd::applies(g) {
+        winograd::dgrad(g, dy, w, dx, epilogue, work);
+    } else if dx.is_empty() {
+    } else if dy.is_empty() || w.raw.is_empty() {
+        zeros(g, dx, epilogue, work);
     } else if scattered_is_cheaper(g, work.tiles()) {
-        scattered(g, dy, w, dx, work);
+        scattered(g, dy, w, dx, epilogue, work);
     } else {
-        gathered(g, dy, w, dx, work);
+        gathered(g, dy, w, dx, epilogue, work);
     }
+}
+
+/// A sum of nothing.
+fn zeros<R: Math>(g: &Conv, dx: &mut [R], epilogue: &mut Epilogue<'_, R>, work: &mut Work<R>) {
+    dx.fill(R::ZERO);
+    let (rows, partials) = (g.n * g.h * g.w, work.parts().partials);
+    let finish = Finish::new(epilogue, 1, g.c, partials);
+    let dx = Shared::new(dx);
+    for row in 0..rows {
+        // SAFETY: this thread has all of dx.
+        unsafe { finish.rows(0, &[row * g.c], 0..g.c, &dx) };
+    }
+    epilogue.end(1, rows, partials);
 }
 
 /// Compares the multiply-adds of the tiles, whether needed or not.
@@ -133,23 +157,32 @@ impl Phase {
     }
 }
 
-fn gathered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work<R>) {
+fn gathered<R: Math>(
+    g: &Conv,
+    dy: Operand<'_, R>,
+    w: Weights<'_, R>,
+    dx: &mut [R],
+    epilogue: &mut Epilogue<'_, R>,
+    work: &mut Work<R>,
+) {
     let phases = g.stride * g.stride;
     let tile = best(work.tiles(), g.n * g.h * g.w / phases, g.c);
     let grid = |phase: &Phase| Grid::balanced(phase.rows(g), g.c, phase.depth(g), tile);
-    let (scratch, shared) = work.parts();
+    let Parts { scratch, shared, partials } = work.parts();
     // Where the packed weights of a phase begin.
     let start = |phase| -> usize {
         let depths = (0..phase).map(|earlier| Phase::new(earlier, g).depth(g));
         depths.sum::<usize>() * g.c.next_multiple_of(tile.nr)
     };
-    for index in 0..phases {
-        let phase = Phase::new(index, g);
-        let weights = PhaseWeights { g, w, phase: &phase };
-        pack_panels(tile, (phase.depth(g), g.c), &weights, &mut shared[start(index)..]);
-    }
-
-    let shared = &*shared;
+    let shared = Kept::or_else(w.kept, shared, |to| {
+        for index in 0..phases {
+            let phase = Phase::new(index, g);
+            let weights = PhaseWeights { g, w: w.raw, phase: &phase };
+            pack_panels(tile, (phase.depth(g), g.c), &weights, &mut to[start(index)..]);
+        }
+    });
+    let down = (0..phases).map(|index| grid(&Phase::new(index, g)).down()).max().unwrap_or(0);
+    let finish = &Finish::new(epilogue, phases * down, g.c, partials);
     let dx = Shared::new(dx);
     let most = (0..phases).map(|index| grid(&Phase::new(index, g)).tasks()).max().unwrap_or(0);
     // The phases of a block follow each other: they read the same features.
@@ -168,13 +201,16 @@ fn gathered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work<
             c: dx,
             place: &|row, channel| phase.pixel(row, g) * g.c + channel,
             accumulate: false,
+            finish,
         };
         scratch.with(|buffer| {
             let Buffers { a, b, .. } = Buffers::new(buffer);
+            let part = index * down + grid.row(task);
             // SAFETY: every pixel is in one phase, and there in one block.
-            unsafe { product.block(rows, columns, 0..phase.depth(g), a, b) }
+            unsafe { product.block(part, rows, columns, 0..phase.depth(g), a, b) }
         });
     });
+    epilogue.end(phases * down, g.n * g.h * g.w, partials);
 }
 
 /// The weights of a phase: rows `(tap row, tap column, k)`, columns `c`.
@@ -197,24 +233,35 @@ impl<R: Real> Pack<R> for PhaseWeights<'_, R> {
     }
 }
 
-fn scattered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work<R>) {
+fn scattered<R: Math>(
+    g: &Conv,
+    dy: Operand<'_, R>,
+    w: Weights<'_, R>,
+    dx: &mut [R],
+    epilogue: &mut Epilogue<'_, R>,
+    work: &mut Work<R>,
+) {
     let (features, n, k) = (g.p * g.q, g.r * g.s * g.c, g.k);
     let tile = best(work.tiles(), g.n * features, n);
-    let (scratch, shared) = work.parts();
-    pack_panels(tile, (k, n), &Matrix { data: w, pitch: n }, shared);
-    let weights = Right::Panels(shared, k);
-    let dy = Matrix { data: dy, pitch: k };
+    let Parts { scratch, shared, partials } = work.parts();
+    let matrix = Matrix { data: w.raw, pitch: n };
+    let panels = Kept::or_else(w.kept, shared, |to| pack_panels(tile, (k, n), &matrix, to));
+    let weights = Right::Panels(panels, k);
+    let dy = Pixels { data: dy, pitch: k };
+    let nothing = &Finish::new(&Epilogue::None, 0, 0, &mut []);
     let windows = Window::of_features(g);
 
     let rows = (g.n * features / MANY).clamp(FEW, BLOCK);
     let images = rows.div_ceil(features).min(g.n); // of one task
     let most = BLOCK / tile.mr * tile.mr;
     let image = g.h * g.w * g.c;
-    let dx = Shared::new(dx);
-    parallel(g.n.div_ceil(images), |task| {
+    let tasks = g.n.div_ceil(images);
+    let finish = Finish::new(epilogue, tasks, g.c, partials);
+    let whole = Shared::new(dx);
+    parallel(tasks, |task| {
         let mine = task * images..((task + 1) * images).min(g.n);
         // SAFETY: each task has images of its own.
-        let dx = unsafe { dx.part(mine.start * image, mine.len() * image) };
+        let dx = unsafe { whole.part(mine.start * image, mine.len() * image) };
         dx.fill(R::ZERO);
         scratch.with(|buffer| {
             let Buffers { a, b, c } = Buffers::new(buffer);
@@ -228,9 +275,10 @@ fn scattered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work
                         c: Shared::new(c),
                         place: &|i, j| (i - rows.start) * PITCH + j - columns.start,
                         accumulate: false,
+                        finish: nothing,
                     };
                     // SAFETY: the buffer is this thread's.
-                    unsafe { product.block(rows.clone(), columns.clone(), 0..k, a, b) };
+                    unsafe { product.block(0, rows.clone(), columns.clone(), 0..k, a, b) };
                     let first = mine.start * features;
                     let rows = rows.start - first..rows.end - first;
                     vectorize(
@@ -251,7 +299,17 @@ fn scattered<R: Real>(g: &Conv, dy: &[R], w: &[R], dx: &mut [R], work: &mut Work
                 }
             }
         });
+        let mut places = [0; BLOCK];
+        for pixels in blocks(mine.start * g.h * g.w..mine.end * g.h * g.w, BLOCK) {
+            let places = &mut places[..pixels.len()];
+            for (place, pixel) in places.iter_mut().zip(pixels) {
+                *place = pixel * g.c;
+            }
+            // SAFETY: each task has images of its own.
+            unsafe { finish.rows(task, places, 0..g.c, &whole) };
+        }
     });
+    epilogue.end(tasks, g.n * g.h * g.w, partials);
 }
 
 /// `to += from`, also fast for a few elements.

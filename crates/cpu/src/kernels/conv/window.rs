@@ -1,7 +1,8 @@
 //! A matrix whose rows are windows of an image.
 
-use crate::kernels::gemm::{Pack, copy_run};
+use crate::kernels::gemm::Pack;
 use crate::kernels::isa::vectorize;
+use crate::kernels::operand::Operand;
 use crate::kernels::real::Real;
 use std::ops::Range;
 use tape::Conv;
@@ -51,7 +52,7 @@ impl Window {
     }
 
     /// Windows on these images.
-    pub fn on<R>(self, images: &[R]) -> Windows<'_, R> {
+    pub fn on<R>(self, images: Operand<'_, R>) -> Windows<'_, R> {
         Windows { geometry: self, images }
     }
 
@@ -104,7 +105,7 @@ impl Window {
 /// Windows on the images of a batch.
 pub(super) struct Windows<'a, R> {
     geometry: Window,
-    images: &'a [R],
+    images: Operand<'a, R>,
 }
 
 impl<R: Real> Pack<R> for Windows<'_, R> {
@@ -120,10 +121,10 @@ impl<R: Real> Pack<R> for Windows<'_, R> {
                         let to = &mut to[row * pitch + columns.start..];
                         let (len, copied) = (columns.len(), image.len());
                         if copied == len {
-                            return copy_run(self.images, image, to);
+                            return self.images.copy(image, to);
                         }
                         to[..before].fill(R::ZERO);
-                        copy_run(self.images, image, &mut to[before..]);
+                        self.images.copy(image, &mut to[before..]);
                         to[before + copied..len].fill(R::ZERO);
                     },
                 )

@@ -13,20 +13,27 @@ const LINE: usize = 64;
 /// How much work space an operation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkSize {
+    /// Elements that each thread has for itself, where that is more than three blocks.
+    pub thread: usize,
     /// Elements that all threads share: packed weights, or partial sums.
     pub shared: usize,
+    /// Elements for an epilogue's sums.
+    pub partials: usize,
 }
 
 impl WorkSize {
     /// Enough for either, used one after the other.
     pub fn max(self, other: Self) -> Self {
-        let shared = self.shared.max(other.shared);
-        Self { shared }
+        Self {
+            thread: self.thread.max(other.thread),
+            shared: self.shared.max(other.shared),
+            partials: self.partials.max(other.partials),
+        }
     }
 
     /// Elements that [`Work`] allocates for so many threads, up to cache lines.
     pub fn elements(self, threads: usize) -> usize {
-        threads * 3 * PACKED + self.shared
+        threads * self.thread.max(3 * PACKED) + self.shared + self.partials
     }
 }
 
@@ -36,6 +43,17 @@ pub struct Work<R> {
     isa: Isa,
     scratch: Scratch<R>,
     shared: Vec<R>,
+    partials: Vec<R>,
+}
+
+/// What [`Work::parts`] lends.
+pub(in crate::kernels) struct Parts<'a, R> {
+    /// Blocks of the threads.
+    pub scratch: &'a Scratch<R>,
+    /// Packed weights, or parts of a sum.
+    pub shared: &'a mut [R],
+    /// An epilogue's sums.
+    pub partials: &'a mut [R],
 }
 
 impl<R: Real> Work<R> {
@@ -53,8 +71,9 @@ impl<R: Real> Work<R> {
         let slack = LINE / R::BYTES;
         Self {
             isa,
-            scratch: Scratch::new(threads, 3 * PACKED + slack),
+            scratch: Scratch::new(threads, size.thread.max(3 * PACKED) + slack),
             shared: vec![R::ZERO; size.shared + slack],
+            partials: vec![R::ZERO; size.partials],
         }
     }
 
@@ -63,9 +82,10 @@ impl<R: Real> Work<R> {
         R::tiles(self.isa)
     }
 
-    /// Blocks of the threads, and the shared part.
-    pub(in crate::kernels) fn parts(&mut self) -> (&Scratch<R>, &mut [R]) {
-        (&self.scratch, aligned(&mut self.shared))
+    /// All of it.
+    pub(in crate::kernels) fn parts(&mut self) -> Parts<'_, R> {
+        let Self { scratch, shared, partials, .. } = self;
+        Parts { scratch, shared: aligned(shared), partials }
     }
 }
 
@@ -88,7 +108,7 @@ impl<'a, R: Real> Buffers<'a, R> {
     }
 }
 
-fn aligned<R>(buffer: &mut [R]) -> &mut [R] {
+pub(in crate::kernels) fn aligned<R>(buffer: &mut [R]) -> &mut [R] {
     let skip = buffer.as_ptr().align_offset(LINE).min(buffer.len());
     &mut buffer[skip..]
 }
