@@ -115,8 +115,7 @@ impl<R: Math> Device for Cpu<R> {
         let steps = &programs[program.0];
         pool.install(|| {
             for step in steps {
-                crate::arms::run(step, memory, tools, clock);
-                step.stale.iter().for_each(|&place| tools.shelf.forget(place));
+                run(step, memory, tools, clock);
                 if clock.check {
                     check(compiled, program, step, memory)?;
                 }
@@ -139,7 +138,7 @@ impl<R: Math> Device for Cpu<R> {
                 }
                 let step = steps.next().expect("all but views are run");
                 let begun = Instant::now();
-                crate::arms::run(step, memory, tools, clock);
+                run(step, memory, tools, clock);
                 times.push(begun.elapsed());
                 if clock.check {
                     check(compiled, program, step, memory)?;
@@ -195,6 +194,12 @@ impl Step {
         let (kept, stale) = (shelf.place(node), shelf.touched(&outs));
         Ok(Self { node: node.clone(), ins, outs, kept, stale, extents })
     }
+}
+
+/// Runs one node, and forgets the packed weights that it has changed.
+fn run<R: Math>(step: &Step, memory: &mut Memory<R>, tools: &mut Tools<R>, clock: &Clock) {
+    crate::arms::run(step, memory, tools, clock);
+    step.stale.iter().for_each(|&place| tools.shelf.forget(place));
 }
 
 /// What the kernels of a tape need besides its memory.

@@ -9,9 +9,9 @@ mod summed;
 use crate::picture::roofline::{Dot, Roofline};
 use image::RgbImage;
 use std::io;
+use tape::Pass;
 
 pub use measure::{Timed, Times, measure};
-pub use product::Pass;
 pub use summed::{Layer, Operation, Profile, Work};
 
 impl Profile {
@@ -30,7 +30,7 @@ impl Profile {
         };
         let dots: Vec<Dot> = self.layers.iter().map(dot).collect();
         let [peak, bandwidth] = [self.ceiling.gflops, self.ceiling.gigabytes];
-        let series = Pass::ALL.map(Pass::name);
+        let series = [Pass::Fprop, Pass::Dgrad, Pass::Wgrad].map(Pass::name);
         Roofline {
             title,
             peak,

@@ -278,7 +278,7 @@ mod tests {
         let near = |a: u8, b: u8| a.abs_diff(b) < 12;
         let wgrad = PALETTE[2];
         let low = columns(&picture, |x, y, p| {
-            y > 400 && x > 80 && p.iter().zip(wgrad).all(|(&a, b)| near(a, b))
+            y > 450 && x > 80 && p.iter().zip(wgrad).all(|(&a, b)| near(a, b))
         });
         let middle = low.iter().map(|&x| f64::from(x)).sum::<f64>() / low.len() as f64;
         assert!(low.len() > 20 && (middle - across(0.5)).abs() < 2.0, "{middle} {}", low.len());

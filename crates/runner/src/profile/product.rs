@@ -1,33 +1,6 @@
 //! Which nodes are products, of which weight, and over how many terms they sum.
 
-use serde::Serialize;
-use tape::{Compiled, Conv, Home, Kind, Node, Op, T};
-
-/// The three products of a layer. A transposed convolution goes forward by `Dgrad`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pass {
-    /// From the image side to the feature side: x, w → y.
-    Fprop,
-    /// Back: dy, w → dx.
-    Dgrad,
-    /// The gradient of the weights: x, dy → dw.
-    Wgrad,
-}
-
-impl Pass {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fprop, Self::Dgrad, Self::Wgrad];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fprop => "fprop",
-            Self::Dgrad => "dgrad",
-            Self::Wgrad => "wgrad",
-        }
-    }
-}
+use tape::{Compiled, Fused, Home, Kind, Node, Op, Pass, T};
 
 /// A node as a product.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,13 +15,9 @@ pub(super) struct Product {
     pub flop: u64,
 }
 
-/// Convolutions and products of matrices.
+/// Convolutions, fused ones among them, and products of matrices.
 pub(super) fn product(compiled: &Compiled, node: &Node) -> Option<Product> {
-    let factors = |second: usize| [node.ins[0], node.ins[second]];
     match &node.op {
-        Op::Fprop(conv) => Some(convolution(Pass::Fprop, conv, factors(1))),
-        Op::Dgrad(conv) => Some(convolution(Pass::Dgrad, conv, factors(1))),
-        Op::Wgrad { conv, .. } => Some(convolution(Pass::Wgrad, conv, factors(1))),
         Op::Matmul { ta, tb, .. } => {
             let [rows, columns] = compiled.tensor(node.ins[0]).shape.matrix();
             let depth = if *ta { rows } else { columns } as u64;
@@ -58,21 +27,30 @@ pub(super) fn product(compiled: &Compiled, node: &Node) -> Option<Product> {
                 None if weight_in(compiled, node.ins[0]).is_some() => Pass::Fprop,
                 None => Pass::Wgrad,
             };
-            let flop = compiled.flops(node);
-            Some(Product { pass, is_convolution: false, factors: factors(1), depth, flop })
+            let (factors, flop) = ([node.ins[0], node.ins[1]], compiled.flops(node));
+            Some(Product { pass, is_convolution: false, factors, depth, flop })
         }
-        _ => None,
+        op => Fused::of(op).map(|fused| convolution(&fused, node)),
     }
 }
 
-fn convolution(pass: Pass, conv: &Conv, factors: [T; 2]) -> Product {
+fn convolution(fused: &Fused, node: &Node) -> Product {
+    let Fused { pass, conv, .. } = fused;
     let depth = match pass {
         Pass::Fprop => conv.r * conv.s * conv.c,
         // A pixel lies below one tap in `stride²`.
         Pass::Dgrad => (conv.r * conv.s * conv.k).div_ceil(conv.stride * conv.stride),
         Pass::Wgrad => conv.n * conv.p * conv.q,
     };
-    Product { pass, is_convolution: true, factors, depth: depth as u64, flop: 2 * conv.macs() }
+    // The first operand of a read is what is multiplied, whatever is done to it on the way.
+    let factors = fused.operands(&node.ins).reads.map(|read| read[0]);
+    Product {
+        pass: *pass,
+        is_convolution: true,
+        factors,
+        depth: depth as u64,
+        flop: 2 * conv.macs(),
+    }
 }
 
 /// The weight that a product is about: a factor, or the one that a factor of it was multiplied with

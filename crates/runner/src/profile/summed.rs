@@ -1,12 +1,12 @@
 //! Times of nodes, summed by operation and by layer.
 
 use super::measure::Times;
-use super::product::{Pass, product, weight};
+use super::product::{product, weight};
 use cpu::Speed;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tape::{Op, T};
+use tape::{Op, Pass, T};
 
 /// Where the time of one iteration goes.
 pub struct Profile {
@@ -52,7 +52,8 @@ pub struct Operation {
 pub struct Layer {
     /// Name of the weight.
     pub weight: String,
-    /// Which way.
+    /// Which way; a transposed convolution goes forward by `Dgrad`.
+    #[serde(serialize_with = "name")]
     pub pass: Pass,
     /// Whether it is a convolution.
     pub is_convolution: bool,
@@ -95,6 +96,10 @@ impl Work {
     }
 }
 
+fn name<S: Serializer>(pass: &Pass, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(pass.name())
+}
+
 fn rate(amount: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { 1e-9 * amount as f64 / seconds } else { 0.0 }
 }
@@ -106,7 +111,7 @@ impl Profile {
         let mut total = Work::default();
         let mut operations = BTreeMap::<&str, Work>::new();
         let mut families = BTreeMap::<&str, Work>::new();
-        let mut layers = BTreeMap::<(T, Pass, u64), Layer>::new();
+        let mut layers = BTreeMap::<(T, usize, u64), Layer>::new();
         for timed in &times.programs {
             let nodes = &compiled.program(timed.program).nodes;
             for (node, time) in
@@ -125,15 +130,14 @@ impl Profile {
                 families.entry(family).or_default().add(work);
                 if let Some(product) = product {
                     let weight = weight(compiled, nodes, &product).unwrap_or(node.outs[0]);
-                    let layer =
-                        layers.entry((weight, product.pass, product.depth)).or_insert_with(|| {
-                            Layer {
-                                weight: compiled.label(weight),
-                                pass: product.pass,
-                                is_convolution: product.is_convolution,
-                                depth: product.depth,
-                                work: Work::default(),
-                            }
+                    let layer = layers
+                        .entry((weight, product.pass as usize, product.depth))
+                        .or_insert_with(|| Layer {
+                            weight: compiled.label(weight),
+                            pass: product.pass,
+                            is_convolution: product.is_convolution,
+                            depth: product.depth,
+                            work: Work::default(),
                         });
                     layer.work.add(Work { flop: product.flop * timed.calls, ..work });
                 }
