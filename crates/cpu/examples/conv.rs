@@ -1,6 +1,8 @@
-//! Speed of the convolutions and products of two DCGANs, beside that of the register tile alone.
+//! Speed of the convolutions and products of two DCGANs, beside that of the register tile alone and
+//! beside what memory allows: the roofline is the smaller of the tile's speed and of operations per
+//! byte times bandwidth, where every operand and result moves once.
 //!
-//! `cargo run --release -p cpu --example conv [threads …]`, by default 1 and 2. Best of five.
+//! `cargo run --release -p cpu --example conv [threads …]`, by default 1 and 2. Best of twenty.
 
 use cpu::kernels::conv::{conv_work, dgrad, fprop, wgrad};
 use cpu::kernels::epilogue::Epilogue;
@@ -10,6 +12,7 @@ use cpu::kernels::matmul::{matmul, matmul_work};
 use cpu::kernels::operand::Operand;
 use cpu::kernels::parallel::Shared;
 use cpu::kernels::tile::{Layout, PITCH, Tiles};
+use cpu::speed;
 use std::time::Instant;
 use tape::Conv;
 
@@ -19,16 +22,16 @@ fn halving(n: usize, size: usize, c: usize, k: usize) -> Conv {
     Conv { n, h: size, w: size, c, p, q, k, r: 4, s: 4, stride: 2, pad: 1 }
 }
 
-/// Seconds of the fastest of five calls, after one that is not counted.
-fn best_of_five(mut f: impl FnMut()) -> f64 {
+/// Seconds of the fastest of twenty calls, after one that is not counted.
+fn best(mut f: impl FnMut()) -> f64 {
     f();
-    let mut best = f64::INFINITY;
-    for _ in 0..5 {
+    let mut seconds = f64::INFINITY;
+    for _ in 0..20 {
         let start = Instant::now();
         f();
-        best = best.min(start.elapsed().as_secs_f64());
+        seconds = seconds.min(start.elapsed().as_secs_f64());
     }
-    best
+    seconds
 }
 
 fn numbers(len: usize) -> Vec<f32> {
@@ -43,7 +46,7 @@ fn peak() -> f64 {
     let mut c = vec![0.0; tile.mr * tile.nr];
     let rows: Vec<usize> = (0..tile.mr).map(|i| i * tile.nr).collect();
     let calls = 20_000;
-    let seconds = best_of_five(|| {
+    let seconds = best(|| {
         let c = Shared::new(&mut c);
         for _ in 0..calls {
             let (a, b) = ((Layout::Rows, &a[..]), (&b[..], tile.nr));
@@ -64,23 +67,31 @@ fn main() {
         ("a  32×32  64 → 128", halving(128, 32, 64, 128)),
         ("a  16×16 128 → 256", halving(128, 16, 128, 256)),
         ("a   8×8  256 → 512", halving(128, 8, 256, 512)),
-        ("a   4×4  512 →   1", Conv { p: 1, q: 1, stride: 1, pad: 0, ..halving(128, 4, 512, 1) }),
         ("b  32×32   1 →  64", halving(64, 32, 1, 64)),
         ("b  16×16  64 → 128", halving(64, 16, 64, 128)),
         ("b   8×8  128 → 256", halving(64, 8, 128, 256)),
-        ("b   4×4  256 →   1", Conv { p: 1, q: 1, stride: 1, pad: 0, ..halving(64, 4, 256, 1) }),
     ];
-    let products = [("a  128×8192×100", 128, 8192, 100), ("b  64×4096×100", 64, 4096, 100)];
+    // z → 4×4, and the last layer of D.
+    let products = [
+        ("a  128×8192×100", 128, 8192, 100),
+        ("a  128×1×8192", 128, 1, 8192),
+        ("b  64×4096×100", 64, 4096, 100),
+        ("b  64×1×4096", 64, 1, 4096),
+    ];
     for threads in threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let peak = peak() * threads as f64;
-        println!("{threads} threads; the tile alone: {peak:.0} GFLOP/s ({:?})", isa());
-        println!("{:20} {:>14} {:>14} {:>14}", "", "fprop", "dgrad", "wgrad");
-        let line = |name: &str, flops: f64, seconds: [f64; 3]| {
-            print!("{name:20}");
+        let memory = speed(&pool).gigabytes;
+        println!("{threads} threads ({:?})", isa());
+        println!("the tile alone: {peak:.0} GFLOP/s; memory: {memory:.1} GB/s");
+        println!("GFLOP/s (share of the tile's, share of the roofline)");
+        println!("{:18} {:>18} {:>18} {:>18}", "", "fprop", "dgrad", "wgrad");
+        let line = |name: &str, flops: f64, elements: usize, seconds: [f64; 3]| {
+            let roof = peak.min(flops / (4 * elements) as f64 * memory);
+            print!("{name:18}");
             for seconds in seconds {
                 let rate = 1e-9 * flops / seconds;
-                print!(" {rate:7.1} ({:3.0}%)", 100.0 * rate / peak);
+                print!(" {rate:7.1} ({:3.0}%{:4.0}%)", 100.0 * rate / peak, 100.0 * rate / roof);
             }
             println!();
         };
@@ -91,7 +102,7 @@ fn main() {
             let mut work = Work::new(threads, conv_work(g));
             let seconds = pool.install(|| {
                 [
-                    best_of_five(|| {
+                    best(|| {
                         fprop(
                             g,
                             Operand::Plain(&x),
@@ -101,7 +112,7 @@ fn main() {
                             &mut work,
                         )
                     }),
-                    best_of_five(|| {
+                    best(|| {
                         dgrad(
                             g,
                             Operand::Plain(&y),
@@ -111,12 +122,12 @@ fn main() {
                             &mut work,
                         )
                     }),
-                    best_of_five(|| {
+                    best(|| {
                         wgrad(g, Operand::Plain(&x), Operand::Plain(&y), &mut w, false, &mut work)
                     }),
                 ]
             });
-            line(name, 2.0 * g.macs() as f64, seconds);
+            line(name, 2.0 * g.macs() as f64, x.len() + w.len() + y.len(), seconds);
         }
         for (name, m, n, k) in products {
             let (mut z, mut w, mut y) = (numbers(m * k), numbers(k * n), numbers(m * n));
@@ -125,14 +136,12 @@ fn main() {
             let mut work = Work::new(threads, size);
             let seconds = pool.install(|| {
                 [
-                    best_of_five(|| {
-                        matmul(m, n, k, &z, false, &w, false, &mut y, false, &mut work)
-                    }),
-                    best_of_five(|| matmul(m, k, n, &y, false, &w, true, &mut z, false, &mut work)),
-                    best_of_five(|| matmul(k, n, m, &z, true, &y, false, &mut w, false, &mut work)),
+                    best(|| matmul(m, n, k, &z, false, &w, false, &mut y, false, &mut work)),
+                    best(|| matmul(m, k, n, &y, false, &w, true, &mut z, false, &mut work)),
+                    best(|| matmul(k, n, m, &z, true, &y, false, &mut w, false, &mut work)),
                 ]
             });
-            line(name, 2.0 * (m * n * k) as f64, seconds);
+            line(name, 2.0 * (m * n * k) as f64, m * k + k * n + m * n, seconds);
         }
     }
 }

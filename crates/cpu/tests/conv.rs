@@ -179,6 +179,26 @@ fn fewer_multiplications() {
 }
 
 #[test]
+fn thin_images() {
+    for (c, k) in [(1, 1), (1, 7), (2, 64), (3, 33), (4, 100), (3, 128)] {
+        for kernel in [[1, 1], [2, 3], [3, 3], [4, 4], [5, 5], [5, 2]] {
+            for (stride, pads) in [(1, [1, 1]), (2, [1, 1]), (2, [2, 2]), (2, [0, 3]), (3, [2, 1])]
+            {
+                let g = conv(2, [9, 31, c], k, kernel, stride, pads);
+                check_conv::<f32>(g);
+                check_conv::<f64>(g);
+            }
+        }
+    }
+    check_conv::<f32>(conv(17, [28, 28, 1], 64, [5, 5], 2, [2, 2]));
+    check_conv::<f32>(conv(2, [64, 64, 3], 128, [5, 5], 2, [2, 1]));
+    check_conv::<f32>(conv(2, [32, 32, 3], 64, [3, 3], 1, [1, 1]));
+    check_conv::<f32>(conv(1, [3, 300, 3], 16, [3, 3], 1, [1, 1])); // a wide line
+    check_conv::<f32>(conv(2, [40, 40, 2], 5, [3, 3], 4, [9, 9])); // windows beside the image
+    check_conv::<f64>(conv(2, [64, 64, 3], 64, [4, 4], 2, [1, 1]));
+}
+
+#[test]
 fn odd_shapes() {
     for (c, k) in [(1, 7), (3, 1), (5, 7), (17, 33)] {
         for kernel in [[1, 1], [2, 3], [3, 3], [4, 4], [5, 5], [5, 2]] {
@@ -248,6 +268,11 @@ fn check_matmul<R: Math>(m: usize, n: usize, k: usize) {
 #[test]
 fn matrix_products() {
     let shapes = [(1, 1, 1), (5, 3, 2), (12, 32, 256), (13, 33, 257), (64, 1, 300), (1, 700, 20)];
+    let vectors = [(1, 1, 700), (300, 1, 1), (129, 1, 130), (1, 1030, 7), (131, 260, 1)];
+    for (m, n, k) in vectors {
+        check_matmul::<f32>(m, n, k);
+        check_matmul::<f64>(m, n, k);
+    }
     for (m, n, k) in shapes.into_iter().chain([(130, 520, 100), (300, 48, 70), (0, 3, 4)]) {
         check_matmul::<f32>(m, n, k);
         check_matmul::<f64>(m, n, k);

@@ -22,13 +22,14 @@ fn draw(len: usize, seed: u64) -> Vec<f32> {
 }
 
 /// One geometry of each kind of kernel: fewer multiplications with a kernel of 4 and 5, windows and
-/// phases gathered, an image with three channels, a product that is scattered.
-const KINDS: [Conv; 6] = [
+/// phases gathered, images with few channels, narrow and wide, a product that is scattered.
+const KINDS: [Conv; 7] = [
     Conv { n: 5, h: 8, w: 12, c: 48, p: 4, q: 6, k: 64, r: 4, s: 4, stride: 2, pad: 1 },
     Conv { n: 2, h: 8, w: 8, c: 80, p: 4, q: 4, k: 288, r: 5, s: 5, stride: 2, pad: 2 },
     Conv { n: 3, h: 6, w: 6, c: 20, p: 3, q: 3, k: 24, r: 4, s: 4, stride: 2, pad: 1 },
     Conv { n: 3, h: 12, w: 12, c: 3, p: 6, q: 6, k: 64, r: 4, s: 4, stride: 2, pad: 1 },
     Conv { n: 4, h: 10, w: 10, c: 1, p: 5, q: 5, k: 16, r: 5, s: 5, stride: 2, pad: 2 },
+    Conv { n: 3, h: 12, w: 20, c: 3, p: 6, q: 10, k: 24, r: 4, s: 4, stride: 2, pad: 1 },
     Conv { n: 9, h: 4, w: 4, c: 32, p: 1, q: 1, k: 40, r: 4, s: 4, stride: 1, pad: 0 },
 ];
 

@@ -14,6 +14,7 @@ use tape::Conv;
 use window::Window;
 
 mod dgrad;
+mod thin;
 mod window;
 mod winograd;
 
@@ -60,7 +61,8 @@ pub fn conv_work(g: &Conv) -> WorkSize {
     let shared = kept_len(g).max(parts * k * g.r * g.s * c);
     let parts = |rows: usize| rows / FEW + 8 * MANY;
     let sums = partials(parts(g.n * g.p * g.q), k).max(partials(parts(g.n * g.h * g.w), c));
-    WorkSize { thread, shared, partials: sums }
+    let thin = if thin::applies(g) { thin::work(g) } else { WorkSize::default() };
+    thin.max(WorkSize { thread, shared, partials: sums })
 }
 
 /// `y = x ∗ w`: images `[n, h, w, c]` and weights `[k, r, s, c]` give `[n, p, q, k]`.
@@ -76,6 +78,9 @@ pub fn fprop<R: Math>(
     work: &mut Work<R>,
 ) {
     check(g, x.len(), w.raw.len(), y.len());
+    if thin::applies(g) {
+        return thin::fprop(g, x, w, y, epilogue, work);
+    }
     if winograd::applies(g) {
         return winograd::fprop(g, x, w, y, epilogue, work);
     }
@@ -101,6 +106,9 @@ pub fn wgrad<R: Math>(
     work: &mut Work<R>,
 ) {
     check(g, x.len(), dw.len(), dy.len());
+    if thin::applies(g) {
+        return thin::wgrad(g, x, dy, dw, accumulate, work);
+    }
     if winograd::applies(g) {
         return winograd::wgrad(g, x, dy, dw, accumulate, work);
     }

@@ -21,7 +21,7 @@ mod work;
 pub use kept::Kept;
 pub(super) use pack::copy_run;
 pub use pack::{Matrix, Pack, Transposed};
-pub(super) use work::{Buffers, Parts, aligned};
+pub(super) use work::{Buffers, PACKED, Parts, aligned};
 pub use work::{Work, WorkSize};
 
 /// Tasks that keep every thread of a machine busy.
@@ -229,10 +229,17 @@ pub(super) unsafe fn gemm<R: Math>(
     let tile = best(work.tiles(), m, n);
     let Parts { scratch, shared, partials } = work.parts();
     let (b, kept) = b;
-    let panels = Kept::or_else(kept, shared, |to| pack_panels(tile, (k, n), b, to));
     let grid = Grid::balanced(m, n, k, tile);
+    // What only one task reads is packed by that task, and stays in its cache.
+    let b = match kept {
+        None if grid.down() == 1 => Right::Rows(b),
+        kept => {
+            let pack = |to: &mut [R]| pack_panels(tile, (k, n), b, to);
+            Right::Panels(Kept::or_else(kept, shared, pack), k)
+        }
+    };
     let finish = &Finish::new(epilogue, grid.down(), n, partials);
-    let (b, c) = (Right::Panels(panels, k), Shared::new(c));
+    let c = Shared::new(c);
     let product = Product { tile, a, b, c, place, accumulate, finish };
     parallel(grid.tasks(), |task| {
         let (rows, columns) = grid.block(task);

@@ -5,6 +5,8 @@ use super::gemm::{Matrix, Pack, Transposed, Work, WorkSize, gemm};
 use super::math::Math;
 use super::tile::{Layout, WIDEST};
 
+mod vector;
+
 /// Work space of [`matmul`].
 pub fn matmul_work(_m: usize, n: usize, k: usize) -> WorkSize {
     let shared = k * (n + WIDEST);
@@ -31,6 +33,14 @@ pub fn matmul<R: Math>(
     assert_eq!(a.len(), m * k, "A is {m} × {k}");
     assert_eq!(b.len(), k * n, "B is {k} × {n}");
     assert_eq!(c.len(), m * n, "C is {m} × {n}");
+    match (m, n, k) {
+        (_, 1, _) if !ta => return vector::times(a, b, c, accumulate),
+        (_, 1, _) => return vector::transposed_times(a, b, c, accumulate),
+        (1, ..) if tb => return vector::times(b, a, c, accumulate),
+        (1, ..) => return vector::transposed_times(b, a, c, accumulate),
+        (_, _, 1) => return vector::outer(a, b, c, accumulate),
+        _ => {}
+    }
     let (layout, pitch) = if ta { (Layout::Columns, m) } else { (Layout::Rows, k) };
     let a = Matrix { data: a, pitch };
     let pitch = if tb { k } else { n };

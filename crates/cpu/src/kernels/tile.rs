@@ -12,8 +12,11 @@ use std::ops::Range;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+mod walk;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub use walk::{Path, Walk, best_walk};
 
 /// Most rows and columns of a packed block.
 pub const BLOCK: usize = 256;
@@ -21,7 +24,7 @@ pub const BLOCK: usize = 256;
 /// that a column of a block does not fall into a few sets of the cache.
 pub const PITCH: usize = BLOCK + 16;
 /// At least the columns of the widest tile.
-pub const WIDEST: usize = 48;
+pub const WIDEST: usize = 80;
 /// At least the elements of the largest tile.
 const LARGEST: usize = 512;
 
@@ -53,10 +56,12 @@ pub struct Tile<R> {
 pub trait Tiles: Sized + 'static {
     /// Those for `isa`.
     fn tiles(isa: Isa) -> &'static [Tile<Self>];
+    /// Those that read their operands where they lie.
+    fn walks(isa: Isa) -> &'static [Walk<Self>];
 }
 
 macro_rules! tiles {
-    ($t:ty, $portable:ident, $avx2:ident, $avx512:ident, $neon:ident) => {
+    ($t:ty, $tiles:ident, $walks:ident, $avx2:ident, $avx2_walks:ident, $avx512:ident, $avx512_walks:ident) => {
         impl Tiles for $t {
             fn tiles(isa: Isa) -> &'static [Tile<$t>] {
                 match isa {
@@ -65,24 +70,39 @@ macro_rules! tiles {
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx512 => x86::$avx512,
                     #[cfg(target_arch = "aarch64")]
-                    Isa::Neon => neon::$neon,
-                    _ => portable::$portable,
+                    Isa::Neon => neon::$tiles,
+                    _ => portable::$tiles,
+                }
+            }
+
+            fn walks(isa: Isa) -> &'static [Walk<$t>] {
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => x86::$avx2_walks,
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 => x86::$avx512_walks,
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => neon::$walks,
+                    _ => portable::$walks,
                 }
             }
         }
     };
 }
 
-tiles!(f32, F32, AVX2_F32, AVX512_F32, F32);
-tiles!(f64, F64, AVX2_F64, AVX512_F64, F64);
+tiles!(f32, F32, F32_WALKS, AVX2_F32, AVX2_F32_WALKS, AVX512_F32, AVX512_F32_WALKS);
+tiles!(f64, F64, F64_WALKS, AVX2_F64, AVX2_F64_WALKS, AVX512_F64, AVX512_F64_WALKS);
 
-/// The tile that computes an m × n product in the fewest cycles: a step takes two multiply-adds
-/// or two loads a cycle, whichever is slower, and what sticks out over the edge is lost.
+/// Half cycles of one step of the innermost loop: it takes two multiply-adds or two loads a cycle,
+/// whichever is slower.
+fn step(mr: usize, vectors: usize) -> usize {
+    (mr * vectors).max(mr + vectors)
+}
+
+/// The tile that computes an m × n product in the fewest cycles: what sticks out over the edge is
+/// lost.
 pub fn best<R>(tiles: &'static [Tile<R>], m: usize, n: usize) -> &'static Tile<R> {
-    let cost = |t: &&Tile<R>| {
-        let step = (t.mr * t.vectors).max(t.mr + t.vectors);
-        step * m.div_ceil(t.mr) * n.div_ceil(t.nr)
-    };
+    let cost = |t: &&Tile<R>| step(t.mr, t.vectors) * m.div_ceil(t.mr) * n.div_ceil(t.nr);
     tiles.iter().min_by_key(cost).expect("there are tiles")
 }
 
@@ -139,8 +159,15 @@ impl<R: Real> Tile<R> {
     }
 }
 
-/// Defines a kernel for one element type and instruction set: the lanes of a vector, then its
-/// zero, load, store, broadcast, multiply-add (`a · b + c`) and add.
+/// Defines the kernels of [`Tile`] and of [`Walk`] for one element type and instruction set: the
+/// lanes of a vector, then its zero, load, store, broadcast, multiply-add (`a · b + c`) and add.
+macro_rules! kernels {
+    ($(#[$attribute:meta])* $tile:ident, $walk:ident, $($operation:tt)*) => {
+        crate::kernels::tile::kernel!($(#[$attribute])* $tile, $($operation)*);
+        crate::kernels::tile::walk::walk!($(#[$attribute])* $walk, $($operation)*);
+    };
+}
+
 macro_rules! kernel {
     (
         $(#[$attribute:meta])* $name:ident, $t:ty, $lanes:literal,
@@ -205,4 +232,4 @@ macro_rules! table {
     };
 }
 
-use {kernel, table};
+use {kernel, kernels, table};

@@ -7,9 +7,8 @@
 //! cache. The second is for few channels, where the tiles of the first would be mostly empty, and
 //! for images of one window.
 
-use super::check;
 use super::window::Window;
-use super::{FEW, MANY, Weights, winograd};
+use super::{FEW, MANY, Weights, check, thin, winograd};
 use crate::kernels::epilogue::{Epilogue, Finish};
 use crate::kernels::gemm::{
     Buffers, Grid, Kept, Matrix, Pack, Parts, Product, Right, Work, pack_panels,
@@ -41,7 +40,9 @@ pub fn dgrad<R: Math>(
     work: &mut Work<R>,
 ) {
     check(g, dx.len(), w.raw.len(), dy.len());
-    if winograd::applies(g) {
+    if thin::applies(g) {
+        thin::dgrad(g, dy, w, dx, epilogue, work);
+    } else if winograd::applies(g) {
         winograd::dgrad(g, dy, w, dx, epilogue, work);
     } else if dx.is_empty() {
     } else if dy.is_empty() || w.raw.is_empty() {

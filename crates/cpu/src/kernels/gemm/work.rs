@@ -3,10 +3,10 @@
 use crate::kernels::isa::{Isa, available, isa};
 use crate::kernels::parallel::Scratch;
 use crate::kernels::real::Real;
-use crate::kernels::tile::{BLOCK, PITCH, Tile};
+use crate::kernels::tile::{BLOCK, PITCH, Tile, Walk};
 
 /// Elements of a packed block.
-const PACKED: usize = BLOCK * PITCH;
+pub(in crate::kernels) const PACKED: usize = BLOCK * PITCH;
 /// Buffers begin on a cache line.
 const LINE: usize = 64;
 
@@ -80,6 +80,11 @@ impl<R: Real> Work<R> {
     /// The register tiles to choose from.
     pub(in crate::kernels) fn tiles(&self) -> &'static [Tile<R>] {
         R::tiles(self.isa)
+    }
+
+    /// Those that read their operands where they lie.
+    pub(in crate::kernels) fn walks(&self) -> &'static [Walk<R>] {
+        R::walks(self.isa)
     }
 
     /// All of it.

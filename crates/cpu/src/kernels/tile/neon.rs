@@ -1,6 +1,7 @@
 //! Tiles for 64-bit Arm: 32 registers of 128 bits.
 
-use super::{Tile, kernel, table};
+use super::walk::walks;
+use super::{Tile, kernels, table};
 use std::arch::aarch64::*;
 
 /// The intrinsics in the order of operands that the kernel has.
@@ -22,9 +23,10 @@ macro_rules! vector {
 vector!(zero_f32, multiply_add_f32, float32x4_t, vdupq_n_f32, vfmaq_f32);
 vector!(zero_f64, multiply_add_f64, float64x2_t, vdupq_n_f64, vfmaq_f64);
 
-kernel!(
+kernels!(
     #[target_feature(enable = "neon")]
     neon_f32,
+    neon_f32_walk,
     f32,
     4,
     zero_f32,
@@ -34,9 +36,10 @@ kernel!(
     multiply_add_f32,
     vaddq_f32
 );
-kernel!(
+kernels!(
     #[target_feature(enable = "neon")]
     neon_f64,
+    neon_f64_walk,
     f64,
     2,
     zero_f64,
@@ -48,4 +51,6 @@ kernel!(
 );
 
 table!(F32, f32, neon_f32, 4, [12 x 2, 8 x 3, 16 x 1]);
+walks!(F32_WALKS, f32, neon_f32_walk, 4, [6 x 4, 12 x 2, 8 x 3, 4 x 5, 4 x 4, 16 x 1]);
 table!(F64, f64, neon_f64, 2, [12 x 2, 8 x 3, 16 x 1]);
+walks!(F64_WALKS, f64, neon_f64_walk, 2, [6 x 4, 12 x 2, 8 x 3, 4 x 5, 4 x 4, 16 x 1]);

@@ -1,6 +1,7 @@
 //! Tiles for any machine: a "vector" is an array, and the compiler finds what registers there are.
 
-use super::{Tile, kernel, table};
+use super::walk::walks;
+use super::{Tile, kernels, table};
 use crate::kernels::real::Real;
 
 /// Elements of a vector.
@@ -39,8 +40,10 @@ fn add<R: Real>(a: [R; LANES], b: [R; LANES]) -> [R; LANES] {
     std::array::from_fn(|i| a[i] + b[i])
 }
 
-kernel!(plain_f32, f32, 4, zero, load, store, broadcast, multiply_add, add);
-kernel!(plain_f64, f64, 4, zero, load, store, broadcast, multiply_add, add);
+kernels!(plain_f32, plain_f32_walk, f32, 4, zero, load, store, broadcast, multiply_add, add);
+kernels!(plain_f64, plain_f64_walk, f64, 4, zero, load, store, broadcast, multiply_add, add);
 
 table!(F32, f32, plain_f32, 4, [4 x 2, 8 x 1]);
+walks!(F32_WALKS, f32, plain_f32_walk, 4, [4 x 2, 8 x 1]);
 table!(F64, f64, plain_f64, 4, [4 x 1]);
+walks!(F64_WALKS, f64, plain_f64_walk, 4, [4 x 1]);
