@@ -45,7 +45,7 @@ test: ## all tests
 	@bash tests/readers/setup.sh $(READERS) || echo "tests that read with Python's libraries are left out" >&2
 	cargo test --locked --workspace
 
-bench: build ## images per second against PyTorch, in one run; writes target/bench.json
+bench: build ## steps against PyTorch's, layer by layer, in one run; writes target/bench.json
 	@bash tests/peer/setup.sh $(VENV) || echo "no PyTorch to compare with: the bench runs alone" >&2
 	cargo bench --locked --package tests --bench step -- --peer $(VENV) $(ARGS)
 

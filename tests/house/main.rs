@@ -24,6 +24,8 @@ mod interrupted;
 mod objectives;
 /// Printed programs, as snapshots.
 mod printed;
+/// Timed steps, and what is told of them.
+mod profile;
 /// Random programs: the memory plan, and fusion.
 mod programs;
 /// A step's numbers are PyTorch's.

@@ -19,9 +19,10 @@ const OWNERS: [(&str, &str); 4] =
     [("serde_yaml", "runner"), ("arrow", "data"), ("rayon", "cpu"), ("clap", "runner")];
 
 /// Files that may hold `unsafe`, and why they must.
-const UNSAFE: [(&str, &str); 5] = [
+const UNSAFE: [(&str, &str); 6] = [
     ("crates/cpu/src/kernels/", "SIMD tiles, and slices that tasks share"),
     ("crates/cpu/examples/", "a tile on its own, for the ceiling of the table"),
+    ("crates/cpu/src/speed.rs", "a tile on its own, for the ceiling of this machine"),
     ("crates/cpu/src/memory.rs", "views of one block of memory"),
     ("crates/cpu/src/arms.rs", "operands that may lie where the result does"),
     ("crates/data/src/", "memory maps, and libwebp"),

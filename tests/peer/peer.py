@@ -1,6 +1,7 @@
 """The PyTorch baseline of the benchmark: one DCGAN training step, served over stdin and stdout.
 
-    peer.py --config a|b|c --variant eager|channels_last|channels_last_fused|channels_last_fused_frozen --threads 2
+    peer.py --config a|b|c --variant eager|channels_last|channels_last_fused|channels_last_fused_frozen|
+        channels_last_fused_frozen_compiled --threads 2
 
 The step is the one of pytorch/examples `dcgan/main.py`: D on a real batch and on a detached fake batch,
 Adam; then G through the updated D with the same fakes, Adam. Where the example ends D with a sigmoid and
@@ -8,7 +9,12 @@ takes BCELoss, this takes the logit and BCEWithLogitsLoss: the same function, an
 real batch is drawn once, so what is timed is training alone; noise is drawn in every step, and both
 losses are read in every step, as the example does to print them.
 
-The protocol, one JSON object a line. After two steps of warm-up the peer says
+`compiled` is torch.compile of both networks, forward and backward, with its default mode; Inductor needs a
+C++ compiler, and keeps what it compiles in the folder of the Python environment, unless
+TORCHINDUCTOR_CACHE_DIR names another.
+
+The protocol, one JSON object a line. After a warm-up of two steps, or of as many as still compile
+something, the peer says
 
     {"ready": true, "torch": "2.15.0", "config": "b", ..., "parameters": {"generator": n, "discriminator": n}}
 
@@ -21,10 +27,14 @@ and then answers each line `N` (a positive integer) with N steps, the losses bei
 
 import argparse
 import json
+import os
 import sys
 import time
 
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(sys.prefix, "inductor"))
+
 import torch
+import torch._dynamo.utils
 from torch import nn
 
 LATENT = 100
@@ -36,12 +46,13 @@ CONFIGS = {
     "c": (64, 3, 128, 32),  # the paper's width
 }
 
-# memory layout, fused Adam, D frozen in the step of G
+# memory layout, fused Adam, D frozen in the step of G, networks compiled
 VARIANTS = {
-    "eager": (torch.contiguous_format, False, False),
-    "channels_last": (torch.channels_last, False, False),
-    "channels_last_fused": (torch.channels_last, True, False),
-    "channels_last_fused_frozen": (torch.channels_last, True, True),
+    "eager": (torch.contiguous_format, False, False, False),
+    "channels_last": (torch.channels_last, False, False, False),
+    "channels_last_fused": (torch.channels_last, True, False, False),
+    "channels_last_fused_frozen": (torch.channels_last, True, True, False),
+    "channels_last_fused_frozen_compiled": (torch.channels_last, True, True, True),
 }
 
 
@@ -82,7 +93,7 @@ def initialise(module):
 class Trainer:
     def __init__(self, config, variant):
         image, channels, width, self.batch = CONFIGS[config]
-        layout, fused, self.frozen = VARIANTS[variant]
+        layout, fused, self.frozen, self.compiled = VARIANTS[variant]
         torch.manual_seed(0)
         self.g = generator(image, channels, width).apply(initialise).to(memory_format=layout)
         self.d = discriminator(image, channels, width).apply(initialise).to(memory_format=layout)
@@ -92,6 +103,16 @@ class Trainer:
         self.adam_g = torch.optim.Adam(self.g.parameters(), **adam)
         self.adam_d = torch.optim.Adam(self.d.parameters(), **adam)
         self.criterion = nn.BCEWithLogitsLoss()
+        if self.compiled:
+            self.g, self.d = torch.compile(self.g), torch.compile(self.d)
+
+    def warm_up(self):
+        graphs = lambda: torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        calm = 0
+        while calm < 2:
+            before = graphs()
+            self.step()
+            calm = calm + 1 if graphs() == before else 0
 
     def step(self):
         # D: maximise log D(x) + log(1 - D(G(z)))
@@ -131,8 +152,7 @@ def main():
 
     torch.set_num_threads(arguments.threads)
     trainer = Trainer(arguments.config, arguments.variant)
-    for _ in range(2):
-        trainer.step()
+    trainer.warm_up()
     count = lambda network: sum(p.numel() for p in network.parameters())
     say(
         ready=True,

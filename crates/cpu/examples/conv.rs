@@ -81,7 +81,7 @@ fn main() {
     for threads in threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let peak = peak() * threads as f64;
-        let memory = speed(&pool).gigabytes;
+        let memory = speed(&pool, 4).gigabytes;
         println!("{threads} threads ({:?})", isa());
         println!("the tile alone: {peak:.0} GFLOP/s; memory: {memory:.1} GB/s");
         println!("GFLOP/s (share of the tile's, share of the roofline)");

@@ -12,6 +12,7 @@ use crate::kernels::{batch_norm, reduce};
 use crate::memory::{Memory, View, disjoint};
 use rayon::ThreadPool;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tape::{Clock, Compiled, Device, DeviceError, Node, Op, Options, Over, Program, T, Tape};
 
 /// Runs programs on cores, in f32 or f64.
@@ -114,13 +115,36 @@ impl<R: Math> Device for Cpu<R> {
         let steps = &programs[program.0];
         pool.install(|| {
             for step in steps {
-                crate::arms::run(step, memory, tools, clock);
-                step.stale.iter().for_each(|&place| tools.shelf.forget(place));
+                run(step, memory, tools, clock);
                 if clock.check {
                     check(compiled, program, step, memory)?;
                 }
             }
             Ok(())
+        })
+    }
+
+    fn profile(&mut self, program: Program, clock: &Clock) -> Result<Vec<Duration>, DeviceError> {
+        let pool = Arc::clone(&self.pool);
+        let Loaded { compiled, programs, memory, tools } = self.loaded()?;
+        let (nodes, steps) = (&compiled.program(program).nodes, &programs[program.0]);
+        pool.install(|| {
+            let mut steps = steps.iter();
+            let mut times = Vec::with_capacity(nodes.len());
+            for node in nodes {
+                if node.op.is_view() {
+                    times.push(Duration::ZERO);
+                    continue;
+                }
+                let step = steps.next().expect("all but views are run");
+                let begun = Instant::now();
+                run(step, memory, tools, clock);
+                times.push(begun.elapsed());
+                if clock.check {
+                    check(compiled, program, step, memory)?;
+                }
+            }
+            Ok(times)
         })
     }
 
@@ -170,6 +194,12 @@ impl Step {
         let (kept, stale) = (shelf.place(node), shelf.touched(&outs));
         Ok(Self { node: node.clone(), ins, outs, kept, stale, extents })
     }
+}
+
+/// Runs one node, and forgets the packed weights that it has changed.
+fn run<R: Math>(step: &Step, memory: &mut Memory<R>, tools: &mut Tools<R>, clock: &Clock) {
+    crate::arms::run(step, memory, tools, clock);
+    step.stale.iter().for_each(|&place| tools.shelf.forget(place));
 }
 
 /// What the kernels of a tape need besides its memory.

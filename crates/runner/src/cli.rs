@@ -58,6 +58,9 @@ enum Command {
         #[command(flatten)]
         experiment: Experiment,
     },
+    /// Time the steps of an experiment on noise: by operation, by layer, against what this machine
+    /// can do; prints the tables and the file of the roofline picture
+    Profile(Profile),
     /// List the runs below a folder: state, progress, last figures
     Runs(Runs),
     /// Say what this machine offers to Duel, and what it lacks
@@ -118,6 +121,21 @@ pub(crate) struct Ablate {
     /// The ablation's directory. Default: runs/<ablation>, runs/<ablation>_smoke
     #[arg(long)]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Profile {
+    #[command(flatten)]
+    pub experiment: Experiment,
+    /// Iterations that are timed; medians are told
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub steps: u64,
+    /// Where the roofline picture goes. Default: runs/<experiment>/roofline.png
+    #[arg(long, value_name = "PNG")]
+    pub out: Option<PathBuf>,
+    /// Write the tables here as rows of JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -303,6 +321,7 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         Command::Sample(sample) => command::sample::run(&globals, &sample),
         Command::Report { folders } => command::report::run(&globals, &folders),
         Command::Show { experiment } => command::show::run(&globals, &experiment),
+        Command::Profile(profile) => command::profile::run(&globals, &profile),
         Command::Runs(runs) => command::runs::run(&runs),
         Command::Doctor { json } => command::doctor::run(&globals, json),
         Command::Schema { of } => command::schema::run(of),

@@ -3,6 +3,7 @@
 pub(crate) mod ablate;
 pub(crate) mod data;
 pub(crate) mod doctor;
+pub(crate) mod profile;
 pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod runs;

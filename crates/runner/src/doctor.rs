@@ -40,7 +40,7 @@ pub(crate) struct Findings {
 #[derive(Serialize)]
 pub(crate) struct Measured {
     pub threads: usize,
-    /// Of our own matrix product in f32.
+    /// Of multiply-adds in f32, as our products do them at best.
     pub gflops: f64,
     /// Read and written, gigabytes a second.
     pub memory_gigabytes: f64,
@@ -76,7 +76,7 @@ pub(crate) struct Line {
 }
 
 impl Findings {
-    /// Looks around; the measurements take some 1.5 seconds.
+    /// Looks around; the measurements take some two seconds.
     pub fn gather(globals: &Globals) -> Result<Self, Failure> {
         let everything = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
@@ -85,7 +85,7 @@ impl Findings {
         let left = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
         let measure = |threads: usize| -> Result<Measured, Failure> {
             let pool = cpu::pool(threads)?;
-            let cpu::Speed { gflops, gigabytes } = cpu::speed(&pool);
+            let cpu::Speed { gflops, gigabytes } = cpu::speed(&pool, 4);
             Ok(Measured { threads, gflops, memory_gigabytes: gigabytes })
         };
         let threads = globals.cores();

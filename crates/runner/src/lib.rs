@@ -16,6 +16,7 @@ pub mod node;
 pub mod npy;
 mod observe;
 pub mod picture;
+pub mod profile;
 pub mod progress;
 mod report;
 pub mod resolve;

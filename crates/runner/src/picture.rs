@@ -4,6 +4,7 @@ pub mod curves;
 pub mod density;
 pub mod font;
 pub mod grid;
+pub mod roofline;
 
 pub(crate) mod axis;
 mod canvas;
@@ -18,7 +19,12 @@ use std::path::Path;
 /// # Errors
 /// When the file cannot be written.
 pub fn save(image: &RgbImage, path: &Path) -> io::Result<()> {
+    aside::write(path, &png(image)?)
+}
+
+/// The bytes of a picture as PNG.
+pub(crate) fn png(image: &RgbImage) -> io::Result<Vec<u8>> {
     let mut png = Cursor::new(Vec::new());
     image.write_to(&mut png, ImageFormat::Png).map_err(io::Error::other)?;
-    aside::write(path, png.get_ref())
+    Ok(png.into_inner())
 }

@@ -74,13 +74,22 @@ impl Compiled {
 
     /// Elements that a node reads and writes, each operand once; views move none.
     pub fn traffic(&self, node: &Node) -> u64 {
+        self.moved(node, |tensor| tensor.shape.len())
+    }
+
+    /// The same in bytes, where a number of the run's type has `real` of them.
+    pub fn bytes(&self, node: &Node, real: usize) -> u64 {
+        self.moved(node, |tensor| tensor.shape.len() * tensor.dtype.bytes(real))
+    }
+
+    fn moved(&self, node: &Node, size: impl Fn(&Tensor) -> usize) -> u64 {
         if node.op.is_view() {
             return 0;
         }
         let mut operands: Vec<T> = node.ins.iter().chain(&node.outs).copied().collect();
         operands.sort_unstable();
         operands.dedup();
-        operands.iter().map(|&t| self.tensor(t).shape.len() as u64).sum()
+        operands.iter().map(|&t| size(self.tensor(t)) as u64).sum()
     }
 
     /// A name for a tensor: its own, or its number.

@@ -2,6 +2,7 @@
 
 use crate::{Program, T, Tape};
 use std::fmt;
+use std::time::Duration;
 
 /// What changes from run to run of a program.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,9 @@ pub trait Device {
     fn load(&mut self, tape: &Tape, options: &Options) -> Result<(), DeviceError>;
     /// Runs a program, or puts it into a queue; does not wait.
     fn run(&mut self, program: Program, clock: &Clock) -> Result<(), DeviceError>;
+    /// Runs a program as [`Device::run`] does, waits for it, and tells the time that each node of
+    /// [`crate::Listing::nodes`] took, in order: none for views.
+    fn profile(&mut self, program: Program, clock: &Clock) -> Result<Vec<Duration>, DeviceError>;
     /// Writes a whole input or state tensor; copies before it returns.
     fn write(&mut self, t: T, bytes: &[u8]) -> Result<(), DeviceError>;
     /// Reads a whole output or state tensor; waits for everything in the queue.

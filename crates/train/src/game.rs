@@ -2,6 +2,7 @@
 
 use crate::alarm::Watch;
 use crate::algorithm1::{Job, TrainError};
+use crate::clock::clock;
 use crate::diversity::Diversity;
 use crate::faults::{History, LOOK_EVERY};
 use crate::{Checkpoint, Observer, Probe, Progress, Report, Source, reals};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 use tape::{Clock, Device, DeviceError, Program};
 
 mod alarms;
+
+pub(crate) use alarms::slower;
 
 /// Means of pixels are kept this far from 0 and 1 before their logits are taken, as in the 2014 code
 /// (pylearn2). It matters: with half a grey level instead, G ended in one picture after five epochs.
@@ -176,25 +179,8 @@ impl<'a> Game<'a> {
 
     /// What changes from run to run.
     fn clock(&self) -> Clock {
-        let scalars = self.scalars.iter().map(|name| self.scalar(name)).collect();
         let Job { spec, rank, .. } = *self.job;
-        Clock { seed: spec.seed, tick: self.progress.tick, rank, scalars, check: false }
-    }
-
-    fn scalar(&self, name: &str) -> f64 {
-        let Job { spec, .. } = *self.job;
-        let at = &self.progress;
-        let (player, quantity) = name.split_once('.').unwrap_or((name, ""));
-        let value = match (player, quantity) {
-            ("generator", "ema") => spec.ema.map(|decay| ramped(decay, at.generator)),
-            ("generator", quantity) => spec.optimizer.generator.scalar(quantity, at.generator, at),
-            (_, quantity) => spec.optimizer.discriminator.scalar(quantity, at.discriminator, at),
-        };
-        let value = value.map(|value| match quantity {
-            "rate" => value * alarms::slower(at.rollbacks),
-            _ => value,
-        });
-        value.expect("every scalar was recorded by the rule that computes it")
+        clock(spec, &self.scalars, rank, &self.progress)
     }
 
     /// Counts the iteration, and looks at the flag now and then.
@@ -356,10 +342,4 @@ impl<'a> Game<'a> {
         }
         Ok(())
     }
-}
-
-/// The average follows fast at first: min(decay, (1 + t) / (10 + t)) at update t.
-fn ramped(decay: f64, updates: u64) -> f64 {
-    let t = updates as f64;
-    decay.min((1.0 + t) / (10.0 + t))
 }

@@ -8,6 +8,7 @@ mod alarm;
 mod algorithm1;
 mod check;
 mod checkpoint;
+mod clock;
 mod count;
 mod diversity;
 mod experiment;
@@ -32,6 +33,7 @@ mod fake;
 pub use alarm::{Alarm, LASTS, LOOK, Look, OnAlarm, Raised, Watch};
 pub use algorithm1::{Job, Outcome, TrainError, train};
 pub use checkpoint::{Checkpoint, CheckpointError, Header, Saved};
+pub use clock::clock;
 pub use count::Count;
 pub use experiment::{
     Data, Every, Experiment, Optimizers, Precision, SamplingStatistics, Schedule, Split,

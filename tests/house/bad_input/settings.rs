@@ -7,7 +7,7 @@ use tests::duel::{DCGAN, Place};
 #[track_caller]
 fn refused(place: &Place, words: &str, expected: &str) {
     let before = place.everything();
-    for command in ["train", "train --dry-run", "show", "data prepare"] {
+    for command in ["train", "train --dry-run", "show", "profile", "data prepare"] {
         let message = place.duel(&format!("{command} {words}")).refused();
         assert_eq!(message, expected, "{command}");
     }
@@ -179,7 +179,7 @@ fn networks_that_do_not_fit_the_data() {
             "found 3, expected 1, since the samples have 1 channels; change it",
         ),
     ] {
-        for command in ["train", "show"] {
+        for command in ["train", "show", "profile"] {
             let message = place.duel(&format!("{command} dcgan.yaml --set {argument}")).refused();
             assert!(message.ends_with(expected), "{message}");
         }

@@ -134,6 +134,6 @@ impl Game<'_> {
 }
 
 /// What is left of the learning rates after so many rollbacks.
-pub(super) fn slower(rollbacks: u64) -> f64 {
+pub(crate) fn slower(rollbacks: u64) -> f64 {
     SLOWER.powi(rollbacks as i32)
 }
