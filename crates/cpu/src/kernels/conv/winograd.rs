@@ -49,7 +49,8 @@ fn unit(tile: usize) -> usize {
 /// Whether these kernels compute `g`.
 pub(super) fn applies(g: &Conv) -> bool {
     let kernel = |taps: usize, pad: usize| (4..=6).contains(&taps) && pad < taps;
-    let halves = |image: usize, features: usize| image == 2 * features && features % 2 == 0;
+    let halves =
+        |image: usize, features: usize| image == 2 * features && features.is_multiple_of(2);
     g.stride == 2
         && kernel(g.r, g.pad)
         && kernel(g.s, g.pad)
