@@ -9,7 +9,7 @@ use cpu::kernels::isa::available;
 use cpu::kernels::map::{self, Operand as Mapped};
 use cpu::kernels::operand::Operand;
 use cpu::kernels::parallel::Scratch;
-use tape::{Access, Binary, Conv, Expr};
+use tape::{Access, Binary, Conv, Expr, Unary};
 
 /// Numbers in [−1, 1) that do not repeat.
 fn draw(len: usize, seed: u64) -> Vec<f32> {
@@ -250,28 +250,40 @@ fn gradients_are_gated_and_summed_as_blocks_finish() {
 
 #[test]
 fn expressions_are_applied_as_blocks_finish() {
+    let leaky_bias =
+        Expr::unary(Unary::Leaky(0.2)).inline(0, &Expr::binary(Binary::Add), &[], &[0, 1]);
+    let exprs = [leaky_bias, Expr::unary(Unary::Leaky(0.2)), Expr::binary(Binary::Gate(0.2))];
     for g in KINDS {
         let case = Case::new(g);
-        let bias = draw(g.k, 11);
+        let (bias, by) = (draw(g.k, 11), draw(case.dy.len(), 12));
         let registers = Scratch::new(2, map::SCRATCH);
-        let expr = Expr::binary(Binary::Add);
-        let found = case.each(|work| {
-            let mut y = vec![f32::NAN; case.dy.len()];
-            let (len, each) = (y.len(), y.len() / g.n);
-            let operands = [
-                Mapped::new(y.as_ptr(), len, Access::Full),
+        for (i, expr) in exprs.iter().enumerate() {
+            let second = [
                 Mapped::new(bias.as_ptr(), bias.len(), Access::Channel),
-            ];
-            let mut epilogue =
-                Epilogue::Map { expr: &expr, operands: &operands, each, registers: &registers };
-            fprop(&g, Operand::Plain(&case.x), case.w[..].into(), &mut y, &mut epilogue, work);
-            vec![y]
-        });
-        let plain = case.each(|work| {
-            let y = case.fprop(Operand::Plain(&case.x), Epilogue::None, work);
-            vec![y.iter().enumerate().map(|(i, y)| y + bias[i % g.k]).collect()]
-        });
-        assert!(found == plain, "{g:?}");
+                Mapped::new(bias.as_ptr(), bias.len(), Access::Channel),
+                Mapped::new(by.as_ptr(), by.len(), Access::Full),
+            ][i];
+            let found = case.each(|work| {
+                let mut y = vec![f32::NAN; case.dy.len()];
+                let (len, each) = (y.len(), y.len() / g.n);
+                let operands = [Mapped::new(y.as_ptr(), len, Access::Full), second];
+                let (operands, registers) = (&operands, &registers);
+                let mut epilogue = Epilogue::Map { expr, operands, each, registers };
+                fprop(&g, Operand::Plain(&case.x), case.w[..].into(), &mut y, &mut epilogue, work);
+                vec![y]
+            });
+            let plain = case.each(|work| {
+                let y = case.fprop(Operand::Plain(&case.x), Epilogue::None, work);
+                let gate = |y: f32, by: f32| if by > 0.0 { y } else { SLOPE * y };
+                let value = |(at, &y): (usize, &f32)| match i {
+                    0 => leaky(y + bias[at % g.k]),
+                    1 => leaky(y),
+                    _ => gate(y, by[at]),
+                };
+                vec![y.iter().enumerate().map(value).collect()]
+            });
+            assert!(found == plain, "expression {i} of {g:?}");
+        }
     }
 }
 

@@ -94,20 +94,34 @@ impl<'e, 'a, R: Math> Finish<'e, 'a, R> {
         match self.epilogue {
             Epilogue::None => {}
             Epilogue::Map { expr, operands, each, registers } => {
+                // SAFETY: the contract of this function.
+                let row = |place| unsafe { y.part(place, n) };
+                // The commonest need no registers; whether this is one shows at the first row.
+                if places.iter().all(|&place| map::at_once(expr, operands, row(place), place)) {
+                    return;
+                }
                 registers.with(|registers| {
-                    let mut rows = places.iter().copied().peekable();
-                    while let Some(start) = rows.next() {
-                        let mut end = start + n;
-                        while rows.next_if_eq(&end).is_some() {
-                            end += n;
-                        }
-                        for at in (start..end).step_by(map::BLOCK) {
-                            let len = map::BLOCK.min(end - at);
-                            let place = Place { at, n: len, each: *each, channels: self.channels };
+                    // Rows that follow each other are one; short ones go together, long ones in pieces.
+                    let one = places.windows(2).all(|two| two[0] + n == two[1]);
+                    let (places, n) =
+                        if one { (&places[..1], n * places.len()) } else { (places, n) };
+                    let piece = n.min(map::BLOCK);
+                    for starts in places.chunks(map::BLOCK / piece) {
+                        for from in (0..n).step_by(piece) {
+                            let mut runs = [0; map::BLOCK];
+                            let runs = &mut runs[..starts.len()];
+                            for (run, start) in runs.iter_mut().zip(starts) {
+                                *run = start + from;
+                            }
+                            let len = piece.min(n - from);
+                            let channels = self.channels;
+                            let place = Place { starts: runs, len, each: *each, channels };
                             map::block(expr, operands, registers, place);
-                            // SAFETY: the contract of this function.
-                            let y = unsafe { y.part(at, len) };
-                            y.copy_from_slice(map::result(expr, registers, len));
+                            let result = map::result(expr, registers, runs.len() * len);
+                            for (&run, result) in runs.iter().zip(result.chunks_exact(len)) {
+                                // SAFETY: the contract of this function.
+                                unsafe { y.part(run, len) }.copy_from_slice(result);
+                            }
                         }
                     }
                 });

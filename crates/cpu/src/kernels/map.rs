@@ -63,7 +63,7 @@ pub unsafe fn map<R: Math>(
             let mut at = task * TASK;
             while at < end {
                 let n = BLOCK.min(end - at);
-                let place = Place { at, n, each, channels };
+                let place = Place { starts: &[at], len: n, each, channels };
                 block(expr, operands, registers, place);
                 let result = result(expr, registers, n);
                 // SAFETY: the caller vouches for `out`; the registers are ours.
@@ -104,7 +104,8 @@ pub unsafe fn map_sum<R: Math>(
                 lanes.fill(R::ZERO);
                 while at < end {
                     let n = BLOCK.min(end - at);
-                    block(expr, operands, registers, Place { at, n, each: len / rows, channels });
+                    let place = Place { starts: &[at], len: n, each: len / rows, channels };
+                    block(expr, operands, registers, place);
                     let result = result(expr, registers, n);
                     lanes.iter_mut().zip(result).for_each(|(lane, x)| *lane += *x);
                     at += n;
@@ -123,11 +124,11 @@ pub unsafe fn map_sum<R: Math>(
     }
 }
 
-/// Elements `at .. at + n` of a result with `each` elements to a row.
+/// Runs of `len` elements of a result with `each` elements to a row; together at most [`BLOCK`].
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub at: usize,
-    pub n: usize,
+pub(super) struct Place<'a> {
+    pub starts: &'a [usize],
+    pub len: usize,
     pub each: usize,
     pub channels: usize,
 }
@@ -138,9 +139,9 @@ vectorized! {
         expr: &Expr,
         operands: &[Operand<R>],
         registers: &mut [R],
-        place: Place,
+        place: Place<'_>,
     ) {
-        let n = place.n;
+        let n = place.starts.len() * place.len;
         for (i, step) in expr.steps.iter().enumerate() {
             let (before, rest) = registers.split_at_mut(i * BLOCK);
             let into = &mut rest[..n];
@@ -156,6 +157,46 @@ vectorized! {
     }
 }
 
+/// Computes an activation, or the gate of one, where operand 0 lies: `y` holds its elements from `at` on.
+/// Other expressions are left alone, and `false` is returned.
+pub(super) fn at_once<R: Real>(
+    expr: &Expr,
+    operands: &[Operand<R>],
+    y: &mut [R],
+    at: usize,
+) -> bool {
+    match expr.steps[..] {
+        [Step::Input(0), Step::Unary(Unary::Leaky(slope), 0)] => leaky(y, R::from_f64(slope)),
+        [Step::Input(0), Step::Input(1), Step::Binary(Binary::Gate(slope), 0, 1)]
+            if operands[1].access == Access::Full =>
+        {
+            let by = operands[1];
+            assert!(at + y.len() <= by.len);
+            // SAFETY: the caller of `map` vouches for operands; this one does not lie where `y` does.
+            let by = unsafe { std::slice::from_raw_parts(by.start.add(at), y.len()) };
+            gate(y, by, R::from_f64(slope));
+        }
+        _ => return false,
+    }
+    true
+}
+
+vectorized! {
+    fn leaky[R: Real](y: &mut [R], slope: R) {
+        for y in y {
+            *y = if *y > R::ZERO { *y } else { slope * *y };
+        }
+    }
+}
+
+vectorized! {
+    fn gate[R: Real](y: &mut [R], by: &[R], slope: R) {
+        for (y, by) in y.iter_mut().zip(by) {
+            *y = if *by > R::ZERO { *y } else { slope * *y };
+        }
+    }
+}
+
 /// The first `n` elements of what [`block`] computed.
 pub(super) fn result<'a, R>(expr: &Expr, registers: &'a [R], n: usize) -> &'a [R] {
     &registers[(expr.steps.len() - 1) * BLOCK..][..n]
@@ -167,11 +208,18 @@ fn register<R>(registers: &[R], k: u8, n: usize) -> &[R] {
 }
 
 #[inline(always)]
-fn load<R: Real>(operand: Operand<R>, into: &mut [R], place: Place) {
+fn load<R: Real>(operand: Operand<R>, into: &mut [R], place: Place<'_>) {
     // SAFETY: the caller of `map` vouches for operands; the slice ends before anything is written.
     let all = unsafe { std::slice::from_raw_parts(operand.start, operand.len) };
-    let Place { at, n, each, channels } = place;
-    match operand.access {
+    for (&at, into) in place.starts.iter().zip(into.chunks_exact_mut(place.len)) {
+        load_run(operand.access, all, into, at, place);
+    }
+}
+
+#[inline(always)]
+fn load_run<R: Real>(access: Access, all: &[R], into: &mut [R], at: usize, place: Place<'_>) {
+    let Place { len: n, each, channels, .. } = place;
+    match access {
         Access::Full => into.copy_from_slice(&all[at..at + n]),
         Access::Scalar => into.fill(all[0]),
         Access::Sample => {

@@ -62,15 +62,7 @@ impl<R: Real> Operand<'_, R> {
     pub(super) fn copy(&self, run: Range<usize>, to: &mut [R]) {
         match self {
             Self::Plain(x) => copy_run(x, run, to),
-            Self::Normalized { mean: table, .. } | Self::Gradient { mean: table, .. } => {
-                let (mut at, mut to) = (run.start, &mut to[..run.len()]);
-                while !to.is_empty() {
-                    let channel = at % table.len();
-                    let (now, rest) = to.split_at_mut((table.len() - channel).min(to.len()));
-                    self.compute(at, channel, now);
-                    (at, to) = (at + now.len(), rest);
-                }
-            }
+            _ => compute_run(self, run, to),
         }
     }
 
@@ -99,40 +91,20 @@ impl<R: Real> Operand<'_, R> {
             }
         }
     }
+}
 
-    /// `to.len()` elements from element `at` on, all of one pixel, the first of channel `channel`.
-    #[inline(always)]
-    fn compute(&self, at: usize, channel: usize, to: &mut [R]) {
-        let n = to.len();
-        let (here, these) = (at..at + n, channel..channel + n);
-        match self {
-            // Calls to copy a few elements cost more than loops.
-            Self::Plain(x) => {
-                let (from, from_rest) = x[here].as_chunks::<16>();
-                let (to, to_rest) = to.as_chunks_mut::<16>();
-                for (to, from) in to.iter_mut().zip(from) {
-                    *to = *from;
-                }
-                if !to_rest.is_empty() {
-                    to_rest.copy_from_slice(from_rest);
-                }
-            }
-            Self::Normalized { x, mean, scale, shift, slope } => {
-                let x = &x[here];
-                let (mean, scale) = (&mean[these.clone()], &scale[these.clone()]);
-                let shift = &shift[these];
-                for j in 0..n {
-                    let z = scale[j] * (x[j] - mean[j]) + shift[j];
-                    to[j] = if z > R::ZERO { z } else { *slope * z };
-                }
-            }
-            Self::Gradient { d, x, mean, a, b, c } => {
-                let (d, x, mean) = (&d[here.clone()], &x[here], &mean[these.clone()]);
-                let (a, b, c) = (&a[these.clone()], &b[these.clone()], &c[these]);
-                for j in 0..n {
-                    to[j] = a[j] * d[j] + b[j] * (x[j] - mean[j]) + c[j];
-                }
-            }
+vectorized! {
+    /// The elements `run`, from any channel to any other.
+    fn compute_run[R: Real](operand: &Operand<'_, R>, run: Range<usize>, to: &mut [R]) {
+        let c = match operand {
+            Operand::Plain(_) => run.len(),
+            Operand::Normalized { mean, .. } | Operand::Gradient { mean, .. } => mean.len(),
+        };
+        let (mut channel, mut at, mut to) = (run.start % c.max(1), run.start, &mut to[..run.len()]);
+        while !to.is_empty() {
+            let (now, rest) = to.split_at_mut((c - channel).min(to.len()));
+            compute(operand, at, channel, now);
+            (channel, at, to) = (0, at + now.len(), rest);
         }
     }
 }
@@ -148,7 +120,43 @@ vectorized! {
     ) {
         let n = channels.len();
         for (i, to) in to.chunks_exact_mut(n).take(count).enumerate() {
-            operand.compute(first + i * step, channels.start, to);
+            compute(operand, first + i * step, channels.start, to);
+        }
+    }
+}
+
+/// `to.len()` elements from element `at` on, all of one pixel, the first of channel `channel`.
+#[inline(always)]
+fn compute<R: Real>(operand: &Operand<'_, R>, at: usize, channel: usize, to: &mut [R]) {
+    let n = to.len();
+    let (here, these) = (at..at + n, channel..channel + n);
+    match operand {
+        // Calls to copy a few elements cost more than loops.
+        Operand::Plain(x) => {
+            let (from, from_rest) = x[here].as_chunks::<16>();
+            let (to, to_rest) = to.as_chunks_mut::<16>();
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = *from;
+            }
+            if !to_rest.is_empty() {
+                to_rest.copy_from_slice(from_rest);
+            }
+        }
+        Operand::Normalized { x, mean, scale, shift, slope } => {
+            let x = &x[here];
+            let (mean, scale) = (&mean[these.clone()], &scale[these.clone()]);
+            let shift = &shift[these];
+            for j in 0..n {
+                let z = scale[j] * (x[j] - mean[j]) + shift[j];
+                to[j] = if z > R::ZERO { z } else { *slope * z };
+            }
+        }
+        Operand::Gradient { d, x, mean, a, b, c } => {
+            let (d, x, mean) = (&d[here.clone()], &x[here], &mean[these.clone()]);
+            let (a, b, c) = (&a[these.clone()], &b[these.clone()], &c[these]);
+            for j in 0..n {
+                to[j] = a[j] * d[j] + b[j] * (x[j] - mean[j]) + c[j];
+            }
         }
     }
 }

@@ -13,6 +13,7 @@
 
 use super::Conv;
 use crate::kernels::tile::PITCH;
+use stage::STAGE;
 
 mod forward;
 mod stage;
@@ -34,12 +35,8 @@ const ROWS: usize = 9 * 96;
 const COLUMNS: usize = 128;
 /// Elements from one row of products to the next: an odd number of cache lines in f32.
 const PRODUCTS: usize = COLUMNS + 16;
-/// Channels that are staged together.
-const CHANNELS: usize = 64;
 /// Tiles of a row that are staged together.
-const STAGED: usize = 16;
-/// Elements of the stage: four rows of pixels.
-const STAGE: usize = 4 * (2 * STAGED + 2) * CHANNELS;
+const STAGED: usize = 8;
 
 /// The smallest number of rows or columns that is whole tiles and whole vectors.
 fn unit(tile: usize) -> usize {
@@ -113,6 +110,12 @@ impl Axis {
     /// The kernel's tap behind tap `t`.
     fn tap(self, t: usize) -> usize {
         (self.tap + t as isize * self.along) as usize
+    }
+
+    /// The first and the last pixel of some tiles.
+    fn pixels(self, tile: usize, count: usize) -> (isize, isize) {
+        let last = self.pixel(tile + count - 1) + (self.taps * self.step) as isize;
+        (self.pixel(tile), last)
     }
 
     /// Where the first of a tile's pixels is, which may lie outside of the image.

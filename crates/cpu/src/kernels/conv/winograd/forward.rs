@@ -2,10 +2,10 @@
 //! results.
 
 use super::super::Weights;
-use super::stage::Side;
+use super::stage::{Side, Window};
 use super::transform::{gather_pixels, scatter_results, sized};
 use super::weights::{Columns, Group, pack};
-use super::{CHANNELS, COLUMNS, LANES, POINTS, PRODUCTS, ROWS, STAGE, Tiles, unit};
+use super::{COLUMNS, LANES, POINTS, PRODUCTS, ROWS, STAGE, Tiles, unit};
 use crate::kernels::epilogue::{Epilogue, Finish};
 use crate::kernels::gemm::{Kept, Parts, Work, aligned, chunk_evenly};
 use crate::kernels::lanes::Vectors;
@@ -148,9 +148,7 @@ impl Pass<'_> {
 
         for from in (0..group.depth).step_by(group.chunk()) {
             let channels = from..(from + group.chunk()).min(group.depth);
-            for phase in 0..group.phases().len() {
-                self.gather(x, group, phase, channels.clone(), block, rows, stage, gathered);
-            }
+            self.gather(x, group, channels.clone(), block, rows, stage, gathered);
             let panel = |point: [usize; 2], column: usize, from: usize| {
                 let row = group.before(group.phases().len(), point) * from;
                 group.start(Some(point), tile.nr)
@@ -198,40 +196,41 @@ impl Pass<'_> {
         unsafe { sized!(size, scatter_results(products, each, PRODUCTS, n, places, y)) };
     }
 
-    /// Gathers channels of one phase of a block's tiles.
+    /// Gathers channels of a block's tiles.
     fn gather<R: Vectors>(
         &self,
         x: &Operand<'_, R>,
         group: &Group,
-        index: usize,
         channels: Range<usize>,
         block: &Block,
         rows: usize,
         stage: &mut [R],
         gathered: &mut [R],
     ) {
-        let phase = &group.phases()[index];
         let [_, wide] = group.points();
-        let [down, across] = phase.points();
-        for from in channels.clone().step_by(CHANNELS) {
-            let some = from..(from + CHANNELS).min(channels.end);
-            for strip in Tiles::new(self.g).strips(block.tiles.start, block.tiles.end) {
-                let mut at = [0; POINTS];
-                for (p, at) in at[..down * across].iter_mut().enumerate() {
-                    let point = [p / across, p % across];
-                    let row = (point[0] * wide + point[1]) * rows + strip.at;
-                    let column =
-                        group.before(index, point) * channels.len() + from - channels.start;
-                    *at = row * PITCH + column;
-                }
-                let length = 2 * strip.count + across - 2;
-                self.read.stage(x, phase, &strip, [down, length], some.clone(), stage);
+        for strip in Tiles::new(self.g).strips(block.tiles.start, block.tiles.end) {
+            let window = Window::new(group.phases(), &strip);
+            for from in channels.clone().step_by(window.channels()) {
+                let some = from..(from + window.channels()).min(channels.end);
                 let (n, c) = (strip.count, some.len());
-                assert!(at.iter().all(|at| at + (n - 1) * PITCH + c <= gathered.len()));
-                assert!(down * length * c <= stage.len() && c.is_multiple_of(LANES));
-                let size = [down, across];
-                // SAFETY: as asserted.
-                unsafe { sized!(size, gather_pixels(stage, length, c, n, gathered, &at, PITCH)) };
+                window.stage(x, self.read, strip.image, some, stage);
+                for (index, phase) in group.phases().iter().enumerate() {
+                    let size = phase.points();
+                    let mut at = [0; POINTS];
+                    for (p, at) in at[..size[0] * size[1]].iter_mut().enumerate() {
+                        let point = [p / size[1], p % size[1]];
+                        let row = (point[0] * wide + point[1]) * rows + strip.at;
+                        let before = group.before(index, point) * channels.len();
+                        *at = row * PITCH + before + from - channels.start;
+                    }
+                    let steps = window.steps(phase, &strip, c);
+                    assert!(at.iter().all(|at| at + (n - 1) * PITCH + c <= gathered.len()));
+                    assert!(steps.end(size, n, c) <= stage.len() && c.is_multiple_of(LANES));
+                    // SAFETY: as asserted.
+                    unsafe {
+                        sized!(size, gather_pixels(stage, steps, c, n, gathered, &at, PITCH))
+                    };
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 //! The order of points is 0, 1, ∞, −1; 2 taps go without the last. All functions of vectors are
 //! `unsafe` for the reason that [`Lanes`] gives, and fill unused places with anything.
 
+use super::stage::Steps;
 use crate::kernels::lanes::{Lanes, lanes};
 use crate::kernels::parallel::Shared;
 use crate::kernels::real::Real;
@@ -121,8 +122,8 @@ macro_rules! both {
     };
 }
 
-/// Defines a function that gathers `count` neighbouring tiles of `stage`, rows of `length` pixels with
-/// `c` channels: point p of tile t goes to `to[at[p] + t · pitch ..]`.
+/// Defines a function that gathers `count` neighbouring tiles of `stage`, with `c` channels: point p of
+/// tile t goes to `to[at[p] + t · pitch ..]`.
 macro_rules! gather {
     ($(#[$meta:meta])* $name:ident, $f:ident, $count:expr) => {
         lanes! {
@@ -133,7 +134,7 @@ macro_rules! gather {
             pub(super) unsafe fn $name[R, V; const DOWN: usize, const ACROSS: usize](
                 _size: Size<DOWN, ACROSS>,
                 stage: &[R],
-                length: usize,
+                steps: Steps,
                 c: usize,
                 count: usize,
                 to: &mut [R],
@@ -144,11 +145,12 @@ macro_rules! gather {
                 unsafe {
                     for tile in 0..count {
                         for channel in (0..c).step_by(V::COUNT) {
-                            let from = stage.as_ptr().add(2 * tile * c + channel);
+                            let start = steps.start + tile * steps.tile + channel;
+                            let from = stage.as_ptr().add(start);
                             let mut x = [[V::splat(R::ZERO); ACROSS]; DOWN];
                             for i in 0..$count(DOWN) {
                                 for j in 0..$count(ACROSS) {
-                                    x[i][j] = V::load(from.add((i * length + j) * c));
+                                    x[i][j] = V::load(from.add(i * steps.row + j * steps.pixel));
                                 }
                             }
                             both!(x, DOWN, ACROSS, $f);

@@ -1,9 +1,9 @@
 //! `wgrad`: pixels and gradients of features are gathered to points, multiplied point by point over all
 //! tiles, and scattered to the weights of each phase.
 
-use super::stage::Side;
+use super::stage::{Side, Window};
 use super::transform::{gather_gradients, gather_pixels, scatter_weights, sized};
-use super::{Axis, CHANNELS, LANES, POINTS, Phase, ROWS, STAGE, Tiles, unit};
+use super::{LANES, POINTS, Phase, ROWS, STAGE, Tiles, unit};
 use crate::kernels::gemm::{Parts, Work, aligned, chunk_evenly, sum_parts};
 use crate::kernels::lanes::Vectors;
 use crate::kernels::operand::Operand;
@@ -21,7 +21,7 @@ const NARROW: usize = WIDE + 16;
 /// Elements of the products of all phases.
 const PRODUCTS: usize = 4 * ROWS * NARROW;
 /// Elements that a thread works with.
-pub(super) const SCRATCH: usize = ROWS * PITCH + ROWS * NARROW + PRODUCTS + STAGE + 3 * LANES;
+pub(super) const SCRATCH: usize = ROWS * PITCH + 2 * ROWS * NARROW + PRODUCTS + STAGE + 3 * LANES;
 /// Tasks that keep every thread of a machine busy.
 const MANY: usize = 16;
 /// Tiles that are worth a part of their own.
@@ -106,7 +106,7 @@ impl<R: Vectors> Pass<'_, R> {
         let deep = self.deep();
         let buffer = aligned(buffer);
         let (features, buffer) = buffer.split_at_mut(ROWS * PITCH);
-        let (pixels, buffer) = buffer.split_at_mut(ROWS * NARROW);
+        let (pixels, buffer) = buffer.split_at_mut(2 * ROWS * NARROW);
         let (products, buffer) = buffer.split_at_mut(PRODUCTS);
         let stage = &mut buffer[..STAGE];
         let rows = block.features.len().next_multiple_of(tile.mr);
@@ -117,8 +117,13 @@ impl<R: Vectors> Pass<'_, R> {
             let add = from > block.tiles.start;
             self.gather_features(block, tiles.clone(), stage, features);
             let mut rest = &mut *products;
-            for phase in &self.phases {
-                self.gather_pixels(block, phase, tiles.clone(), stage, pixels);
+            // Phases of the same rows are gathered together.
+            for (index, phase) in self.phases.iter().enumerate() {
+                let (pair, other) = (&self.phases[index / 2 * 2..][..2], index % 2);
+                if other == 0 {
+                    self.gather_pixels(block, pair, tiles.clone(), stage, pixels);
+                }
+                let pixels = &pixels[other * ROWS * NARROW..][..ROWS * NARROW];
                 let [down, across] = phase.points();
                 for point in 0..down * across {
                     let shared = point / across * wide + point % across;
@@ -164,49 +169,47 @@ impl<R: Vectors> Pass<'_, R> {
         stage: &mut [R],
         features: &mut [R],
     ) {
-        let g = self.g;
-        let size = self.points();
-        let whole = Axis { first: 0, step: 1, taps: 1, tap: 0, along: 0 };
-        let whole = Phase { down: whole, across: whole };
+        let (g, size) = (self.g, self.points());
         let side = Side { h: g.p, w: g.q, c: g.k };
         for strip in Tiles::new(g).strips(tiles.start, tiles.end) {
-            for from in block.features.clone().step_by(CHANNELS) {
-                let some = from..(from + CHANNELS).min(block.features.end);
-                let first = strip.at * PITCH + from - block.features.start;
-                let at = every(size, first, self.deep() * PITCH);
-                let (n, c) = (strip.count, some.len());
-                side.stage(&self.dy, &whole, &strip, [2, 2 * n], some, stage);
-                let last = at.iter().max().expect("points") + (n - 1) * PITCH + c;
-                assert!(last <= features.len() && c.is_multiple_of(LANES));
-                assert!(4 * n * c <= stage.len());
-                // SAFETY: as asserted.
-                unsafe { sized!(size, gather_gradients(stage, 2 * n, c, n, features, &at, PITCH)) };
-            }
+            let window = Window::of_results(&strip);
+            let (n, c) = (strip.count, block.features.len());
+            let at = every(size, strip.at * PITCH, self.deep() * PITCH);
+            window.stage(&self.dy, side, strip.image, block.features.clone(), stage);
+            let steps = window.steps_of_results(c);
+            let last = at.iter().max().expect("points") + (n - 1) * PITCH + c;
+            assert!(last <= features.len() && c.is_multiple_of(LANES));
+            assert!(steps.end([2, 2], n, c) <= stage.len());
+            // SAFETY: as asserted.
+            unsafe { sized!(size, gather_gradients(stage, steps, c, n, features, &at, PITCH)) };
         }
     }
 
-    /// Gathers pixels of one phase.
+    /// Gathers pixels of two phases, one behind the other.
     fn gather_pixels(
         &self,
         block: &Block,
-        phase: &Phase,
+        pair: &[Phase],
         tiles: Range<usize>,
         stage: &mut [R],
         pixels: &mut [R],
     ) {
         let g = self.g;
-        let size = phase.points();
         let side = Side { h: g.h, w: g.w, c: g.c };
         for strip in Tiles::new(g).strips(tiles.start, tiles.end) {
+            let window = Window::new(pair, &strip);
             let (n, c) = (strip.count, block.channels.len());
-            let at = every(size, strip.at * NARROW, self.deep() * NARROW);
-            let length = 2 * n + size[1] - 2;
-            side.stage(&self.x, phase, &strip, [size[0], length], block.channels.clone(), stage);
-            let last = at.iter().max().expect("points") + (n - 1) * NARROW + c;
-            assert!(last <= pixels.len() && c.is_multiple_of(LANES));
-            assert!(size[0] * length * c <= stage.len());
-            // SAFETY: as asserted.
-            unsafe { sized!(size, gather_pixels(stage, length, c, n, pixels, &at, NARROW)) };
+            window.stage(&self.x, side, strip.image, block.channels.clone(), stage);
+            for (phase, pixels) in pair.iter().zip(pixels.chunks_exact_mut(ROWS * NARROW)) {
+                let size = phase.points();
+                let at = every(size, strip.at * NARROW, self.deep() * NARROW);
+                let steps = window.steps(phase, &strip, c);
+                let last = at.iter().max().expect("points") + (n - 1) * NARROW + c;
+                assert!(last <= pixels.len() && c.is_multiple_of(LANES));
+                assert!(steps.end(size, n, c) <= stage.len());
+                // SAFETY: as asserted.
+                unsafe { sized!(size, gather_pixels(stage, steps, c, n, pixels, &at, NARROW)) };
+            }
         }
     }
 
