@@ -19,11 +19,12 @@ const OWNERS: [(&str, &str); 4] =
     [("serde_yaml", "runner"), ("arrow", "data"), ("rayon", "cpu"), ("clap", "runner")];
 
 /// Files that may hold `unsafe`, and why they must.
-const UNSAFE: [(&str, &str); 6] = [
+const UNSAFE: [(&str, &str); 7] = [
     ("crates/cpu/src/kernels/", "SIMD tiles, and slices that tasks share"),
     ("crates/cpu/examples/", "a tile on its own, for the ceiling of the table"),
     ("crates/cpu/src/speed.rs", "a tile on its own, for the ceiling of this machine"),
     ("crates/cpu/src/memory.rs", "views of one block of memory"),
+    ("crates/cpu/src/pages.rs", "advice on memory that an allocation holds"),
     ("crates/cpu/src/arms.rs", "operands that may lie where the result does"),
     ("crates/data/src/", "memory maps, and libwebp"),
 ];

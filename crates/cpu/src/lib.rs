@@ -8,6 +8,7 @@ mod executor;
 mod kept;
 pub mod kernels;
 mod memory;
+mod pages;
 mod speed;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};

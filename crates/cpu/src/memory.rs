@@ -1,6 +1,7 @@
 //! The memory of a run: three blocks, and views of them handed to kernels.
 
 use crate::kernels::real::Real;
+use crate::pages;
 use tape::{Access, Compiled, Dtype, Node, Op, Space, T};
 
 /// Elements by which a block is longer than asked, so that it can begin at a cache line.
@@ -15,7 +16,7 @@ struct Block<E> {
 
 impl<E: Copy + Default> Block<E> {
     fn new(len: usize) -> Self {
-        let elements = vec![E::default(); len + LINE / size_of::<E>()];
+        let elements: Vec<E> = pages::zeros(len + LINE / size_of::<E>());
         let start = elements.as_ptr().align_offset(LINE);
         Self { elements, start, len }
     }

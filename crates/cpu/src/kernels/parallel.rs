@@ -4,6 +4,7 @@
 //! result do not depend on how many there are. Nothing here allocates: `join` keeps its jobs on the
 //! stack, provided that the caller is itself a thread of the pool.
 
+use crate::pages;
 use std::cell::UnsafeCell;
 
 /// Calls `f(0)`, …, `f(tasks − 1)`, each once, in parallel. `f` must not start parallel work itself.
@@ -39,7 +40,7 @@ unsafe impl<R: Send> Sync for Scratch<R> {}
 impl<R: Copy + Default> Scratch<R> {
     /// `len` elements for each of `threads` threads of a pool.
     pub fn new(threads: usize, len: usize) -> Self {
-        let buffer = || UnsafeCell::new(vec![R::default(); len]);
+        let buffer = || UnsafeCell::new(pages::zeros(len));
         Self { per_thread: (0..threads.max(1)).map(|_| buffer()).collect() }
     }
 

@@ -1,6 +1,7 @@
 //! Packed weights that are kept from one use to the next.
 
 use crate::kernels::real::Real;
+use crate::pages;
 
 /// Weights as the register tiles read them. They are packed at their first use and stay as they are
 /// until whoever changes the weights says so: packing once for each update is enough.
@@ -12,7 +13,7 @@ pub struct Kept<R> {
 impl<R: Real> Kept<R> {
     /// Room for `len` elements.
     pub fn new(len: usize) -> Self {
-        Self { panels: vec![R::ZERO; len], fresh: false }
+        Self { panels: pages::zeros(len), fresh: false }
     }
 
     /// The weights have changed: pack them again before the next use.

@@ -4,6 +4,7 @@ use crate::kernels::isa::{Isa, available, isa};
 use crate::kernels::parallel::Scratch;
 use crate::kernels::real::Real;
 use crate::kernels::tile::{BLOCK, PITCH, Tile, Walk};
+use crate::pages;
 
 /// Elements of a packed block.
 pub(in crate::kernels) const PACKED: usize = BLOCK * PITCH;
@@ -72,7 +73,7 @@ impl<R: Real> Work<R> {
         Self {
             isa,
             scratch: Scratch::new(threads, size.thread.max(3 * PACKED) + slack),
-            shared: vec![R::ZERO; size.shared + slack],
+            shared: pages::zeros(size.shared + slack),
             partials: vec![R::ZERO; size.partials],
         }
     }

@@ -3,7 +3,7 @@
 
 use super::stage::{Side, Window};
 use super::transform::{gather_gradients, gather_pixels, scatter_weights, sized};
-use super::{LANES, POINTS, Phase, ROWS, STAGE, Tiles, unit};
+use super::{LANES, POINTS, Phase, ROWS, STAGE, Tiles};
 use crate::kernels::gemm::{Parts, Work, aligned, chunk_evenly, sum_parts};
 use crate::kernels::lanes::Vectors;
 use crate::kernels::operand::Operand;
@@ -13,13 +13,15 @@ use std::ops::Range;
 use tape::Conv;
 
 /// Most features of a block.
-const FEATURES: usize = 96;
-/// Most channels of a block, of which all phases are taken: 256 columns share the gathered features.
-const WIDE: usize = 64;
+const FEATURES: usize = 128;
+/// Most channels of a block, of which all phases are taken: 128 columns share the gathered features.
+const WIDE: usize = 32;
 /// Elements from one row of channels to the next: an odd number of cache lines in f32.
 const NARROW: usize = WIDE + 16;
 /// Elements of the products of all phases.
-const PRODUCTS: usize = 4 * ROWS * NARROW;
+const PRODUCTS: usize = 4 * POINTS * LINES * NARROW;
+/// Features with what fills the last tile.
+const LINES: usize = FEATURES + 16;
 /// Elements that a thread works with.
 pub(super) const SCRATCH: usize = ROWS * PITCH + 2 * ROWS * NARROW + PRODUCTS + STAGE + 3 * LANES;
 /// Tasks that keep every thread of a machine busy.
@@ -44,10 +46,9 @@ pub(in crate::kernels::conv) fn wgrad<R: Vectors>(
     work: &mut Work<R>,
 ) {
     let pass = Pass { g, x, dy, phases: std::array::from_fn(|index| Phase::of_image(index, g)) };
-    let tile = best(work.tiles(), g.k, g.c);
-    let [rows, columns] = pass.points();
-    let tall = chunk_evenly(g.k, unit(tile.mr), (ROWS / (rows * columns)).min(FEATURES));
-    let wide = chunk_evenly(g.c, unit(tile.nr), WIDE);
+    let tile = best(work.tiles(), g.k.min(FEATURES), g.c.min(WIDE));
+    let tall = chunk_evenly(g.k, LANES, FEATURES);
+    let wide = chunk_evenly(g.c, LANES, WIDE);
     let (down, across) = (g.k.div_ceil(tall), g.c.div_ceil(wide));
     let (parts, tiles, len) = (parts(g), Tiles::new(g).count(g.n), dw.len());
     let Parts { scratch, shared, .. } = work.parts();
@@ -110,7 +111,7 @@ impl<R: Vectors> Pass<'_, R> {
         let (products, buffer) = buffer.split_at_mut(PRODUCTS);
         let stage = &mut buffer[..STAGE];
         let rows = block.features.len().next_multiple_of(tile.mr);
-        let places: [usize; FEATURES] = std::array::from_fn(|row| row * NARROW);
+        let places: [usize; LINES] = std::array::from_fn(|row| row * NARROW);
 
         for from in block.tiles.clone().step_by(deep) {
             let tiles = from..(from + deep).min(block.tiles.end);
