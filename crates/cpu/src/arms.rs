@@ -3,17 +3,13 @@
 pub(crate) mod fused;
 
 use crate::executor::{Step, Tools};
-use crate::kernels::conv::Weights;
-use crate::kernels::epilogue::Epilogue;
 use crate::kernels::math::Math;
 use crate::kernels::noise::Draw;
-use crate::kernels::operand::Operand;
 use crate::kernels::{
-    activation, batch_norm, blocks, conv, convert, dropout, map, matmul, maxout, noise, reduce,
-    update,
+    activation, batch_norm, blocks, convert, dropout, map, matmul, maxout, noise, reduce, update,
 };
 use crate::memory::{Memory, View};
-use tape::{Access, Act, Clock, Expr, Law, Op, Over, Owner};
+use tape::{Access, Act, Clock, Expr, Fused, Law, Op, Over, Owner};
 
 /// Runs one node.
 pub(crate) fn run<R: Math>(
@@ -64,22 +60,9 @@ pub(crate) fn run<R: Math>(
             // SAFETY: both are in bounds; `copy` allows them to overlap.
             unsafe { std::ptr::copy(from, to, out.len) };
         }
-        Op::Fprop(g) => {
-            let (r, [y]) = memory.operands([out]);
-            let x = Operand::Plain(r.read(ins[0]));
-            let w = Weights { raw: r.read(ins[1]), kept: tools.shelf.get(step.kept) };
-            conv::fprop(g, x, w, y, &mut Epilogue::None, &mut tools.work);
-        }
-        Op::Dgrad(g) => {
-            let (r, [dx]) = memory.operands([out]);
-            let dy = Operand::Plain(r.read(ins[0]));
-            let w = Weights { raw: r.read(ins[1]), kept: tools.shelf.get(step.kept) };
-            conv::dgrad(g, dy, w, dx, &mut Epilogue::None, &mut tools.work);
-        }
-        Op::Wgrad { conv: g, accumulate } => {
-            let (r, [dw]) = memory.operands([out]);
-            let [x, dy] = [0, 1].map(|i| Operand::Plain(r.read(ins[i])));
-            conv::wgrad(g, x, dy, dw, *accumulate, &mut tools.work);
+        op @ (Op::Fprop(_) | Op::Dgrad(_) | Op::Wgrad { .. }) => {
+            let plain = Fused::of(op).expect("these are convolutions");
+            fused::run(&plain, step, memory, tools);
         }
         Op::Fused(fused) => fused::run(fused, step, memory, tools),
         Op::Matmul { ta, tb, accumulate } => {

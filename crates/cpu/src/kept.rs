@@ -5,7 +5,7 @@ use crate::kernels::conv::kept_len;
 use crate::kernels::gemm::Kept;
 use crate::kernels::real::Real;
 use crate::memory::{Memory, View};
-use tape::{Compiled, Conv, Kind, Node, Op, Pass, T};
+use tape::{Compiled, Conv, Fused, Kind, Node, Pass, T};
 
 /// What packed weights depend on.
 #[derive(Clone, Copy, PartialEq)]
@@ -18,15 +18,9 @@ struct Key {
 impl Key {
     /// Of a node that packs weights.
     fn of(node: &Node) -> Option<Self> {
-        let (weights, pass, conv) = match &node.op {
-            Op::Fprop(conv) => (node.ins[1], Pass::Fprop, *conv),
-            Op::Dgrad(conv) => (node.ins[1], Pass::Dgrad, *conv),
-            Op::Fused(fused) if fused.pass != Pass::Wgrad => {
-                (fused.operands(&node.ins).reads[1][0], fused.pass, fused.conv)
-            }
-            _ => return None,
-        };
-        Some(Self { weights, pass, conv })
+        let fused = Fused::of(&node.op).filter(Fused::has_weights)?;
+        let weights = fused.operands(&node.ins).reads[1][0];
+        Some(Self { weights, pass: fused.pass, conv: fused.conv })
     }
 }
 

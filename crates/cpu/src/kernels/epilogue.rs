@@ -4,6 +4,7 @@ use super::map::{self, Place};
 use super::math::Math;
 use super::parallel::{Scratch, Shared};
 use super::real::Real;
+use super::tile::BLOCK;
 use super::vectorized::vectorized;
 use std::ops::Range;
 use tape::Expr;
@@ -71,6 +72,23 @@ impl<'e, 'a, R: Math> Finish<'e, 'a, R> {
         };
         scratch.fill(R::ZERO);
         Self { epilogue, channels, partials: Shared::new(scratch) }
+    }
+
+    /// All channels of these pixels are complete, which follow each other in `y`.
+    ///
+    /// # Safety
+    /// No other task may touch them, nor this part.
+    pub unsafe fn pixels(&self, part: usize, pixels: Range<usize>, y: &Shared<R>) {
+        if matches!(self.epilogue, Epilogue::None) {
+            return;
+        }
+        let c = self.channels;
+        for from in pixels.clone().step_by(BLOCK) {
+            let places: [usize; BLOCK] = std::array::from_fn(|i| (from + i) * c);
+            let places = &places[..BLOCK.min(pixels.end - from)];
+            // SAFETY: the contract of this function.
+            unsafe { self.rows(part, places, 0..c, y) };
+        }
     }
 
     /// The elements `places[i] .. + channels.len()` of `y` are complete. A part may be finished piece by

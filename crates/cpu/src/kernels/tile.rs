@@ -149,12 +149,28 @@ impl<R: Real> Tile<R> {
         let (to, starts) = (whole.as_mut_ptr(), starts.as_ptr());
         // SAFETY: as above; `whole` holds mr × nr elements, which the table of tiles checks.
         unsafe { kernel(k, a.as_ptr(), b.as_ptr(), pitch, to, starts, false) };
-        for (&row, sums) in rows.iter().zip(whole.chunks_exact(self.nr)) {
-            // SAFETY: ours by the contract.
-            let to = unsafe { c.part(row + columns.start, columns.len()) };
-            for (to, &sum) in to.iter_mut().zip(sums) {
-                *to = if add { *to + sum } else { sum };
-            }
+        // SAFETY: ours by the contract.
+        unsafe { cut(&whole, self.nr, c, rows, columns, add) };
+    }
+}
+
+/// Writes what of a whole tile, `nr` sums to a row, lies within `rows` and `columns`.
+///
+/// # Safety
+/// No other task may touch those elements of `c` meanwhile.
+unsafe fn cut<R: Real>(
+    whole: &[R],
+    nr: usize,
+    c: &Shared<R>,
+    rows: &[usize],
+    columns: Range<usize>,
+    add: bool,
+) {
+    for (&row, sums) in rows.iter().zip(whole.chunks_exact(nr)) {
+        // SAFETY: the contract of this function.
+        let to = unsafe { c.part(row + columns.start, columns.len()) };
+        for (to, &sum) in to.iter_mut().zip(sums) {
+            *to = if add { *to + sum } else { sum };
         }
     }
 }

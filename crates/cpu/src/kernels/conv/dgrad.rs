@@ -60,10 +60,8 @@ fn zeros<R: Math>(g: &Conv, dx: &mut [R], epilogue: &mut Epilogue<'_, R>, work: 
     let (rows, partials) = (g.n * g.h * g.w, work.parts().partials);
     let finish = Finish::new(epilogue, 1, g.c, partials);
     let dx = Shared::new(dx);
-    for row in 0..rows {
-        // SAFETY: this thread has all of dx.
-        unsafe { finish.rows(0, &[row * g.c], 0..g.c, &dx) };
-    }
+    // SAFETY: this thread has all of dx.
+    unsafe { finish.pixels(0, 0..rows, &dx) };
     epilogue.end(1, rows, partials);
 }
 
@@ -300,15 +298,9 @@ fn scattered<R: Math>(
                 }
             }
         });
-        let mut places = [0; BLOCK];
-        for pixels in blocks(mine.start * g.h * g.w..mine.end * g.h * g.w, BLOCK) {
-            let places = &mut places[..pixels.len()];
-            for (place, pixel) in places.iter_mut().zip(pixels) {
-                *place = pixel * g.c;
-            }
-            // SAFETY: each task has images of its own.
-            unsafe { finish.rows(task, places, 0..g.c, &whole) };
-        }
+        let pixels = mine.start * g.h * g.w..mine.end * g.h * g.w;
+        // SAFETY: each task has images of its own.
+        unsafe { finish.pixels(task, pixels, &whole) };
     });
     epilogue.end(tasks, g.n * g.h * g.w, partials);
 }

@@ -93,13 +93,8 @@ impl<R: Real> Walk<R> {
         let (to, begins, places) = (whole.as_mut_ptr(), begins.as_ptr(), places.as_ptr());
         // SAFETY: as above; `whole` holds mr × nr elements, which the table of tiles checks.
         unsafe { (self.kernel)(path, a.as_ptr(), begins, b.as_ptr(), to, places, false) };
-        for (&row, sums) in rows.iter().zip(whole.chunks_exact(self.nr)) {
-            // SAFETY: ours by the contract.
-            let to = unsafe { c.part(row + columns.start, columns.len()) };
-            for (to, &sum) in to.iter_mut().zip(sums) {
-                *to = if add { *to + sum } else { sum };
-            }
-        }
+        // SAFETY: ours by the contract.
+        unsafe { super::cut(&whole, self.nr, c, rows, columns, add) };
     }
 }
 

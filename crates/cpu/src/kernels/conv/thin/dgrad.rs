@@ -14,7 +14,7 @@ use crate::kernels::math::Math;
 use crate::kernels::operand::Operand;
 use crate::kernels::parallel::{Shared, parallel};
 use crate::kernels::real::Real;
-use crate::kernels::tile::{BLOCK, Path, Walk, best_walk};
+use crate::kernels::tile::{Path, Walk, best_walk};
 use std::ops::Range;
 use tape::Conv;
 
@@ -46,7 +46,6 @@ pub fn dgrad<R: Math>(
     let ring = Ring::new(g, taps.next_multiple_of(walk.nr));
     let bands = bands(g);
     let tasks = g.n * bands;
-    let nothing = matches!(epilogue, Epilogue::None);
     let finish = Finish::new(epilogue, tasks, g.c, partials);
     let whole = Shared::new(dx);
     parallel(tasks, |task| {
@@ -73,15 +72,9 @@ pub fn dgrad<R: Math>(
                 ring.line(g, y, rows, windows, &mut sources, to);
             }
         });
-        if nothing {
-            return;
-        }
-        let pixels = lines.len() * g.w;
-        for from in (0..pixels).step_by(BLOCK) {
-            let places: [usize; BLOCK] = std::array::from_fn(|i| first + (from + i) * g.c);
-            // SAFETY: as above.
-            unsafe { finish.rows(task, &places[..BLOCK.min(pixels - from)], 0..g.c, &whole) };
-        }
+        let pixels = (n * g.h + lines.start) * g.w..(n * g.h + lines.end) * g.w;
+        // SAFETY: as above.
+        unsafe { finish.pixels(task, pixels, &whole) };
     });
     epilogue.end(tasks, g.n * g.h * g.w, partials);
 }

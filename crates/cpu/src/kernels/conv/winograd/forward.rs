@@ -81,9 +81,8 @@ impl Pass<'_> {
         let tile = best(work.tiles(), tiles, self.written.c);
         let Parts { scratch, shared, partials } = work.parts();
         let columns = if self.count == 1 { Columns::Features } else { Columns::Image };
-        let start = |group: usize| -> usize {
-            self.groups[..group].iter().map(|g| g.start(None, tile.nr)).sum()
-        };
+        let start =
+            |group: usize| -> usize { self.groups[..group].iter().map(|g| g.len(tile.nr)).sum() };
         let panels = Kept::or_else(w.kept, shared, |to| {
             for (index, group) in self.groups[..self.count].iter().enumerate() {
                 pack(self.g, group, columns, w.raw, &mut to[start(index)..], tile.nr);
@@ -108,9 +107,9 @@ impl Pass<'_> {
             };
             let part = group * down + from / tall;
             scratch.with(|buffer| {
-                self.block(tile, &x, &panels[start(group)..], &block, &y, buffer);
                 let mut places = [0; 4 * ROWS / 9];
                 let places = self.places(&block, &mut places);
+                self.block(tile, &x, &panels[start(group)..], &block, places, &y, buffer);
                 // SAFETY: every result is in one tile of one group, and there in one block.
                 unsafe { finish.rows(part, places, block.columns, &y) };
             });
@@ -131,6 +130,7 @@ impl Pass<'_> {
         x: &Operand<'_, R>,
         panels: &[R],
         block: &Block,
+        places: &[usize],
         y: &Shared<R>,
         buffer: &mut [R],
     ) {
@@ -141,33 +141,30 @@ impl Pass<'_> {
         let (gathered, buffer) = buffer.split_at_mut(ROWS * PITCH);
         let (products, buffer) = buffer.split_at_mut(ROWS * PRODUCTS);
         let stage = &mut buffer[..STAGE];
-        let mut places = [0; 4 * ROWS / 9];
-        let places = self.places(block, &mut places);
         let n = block.columns.len();
+        let (starts, far) = (group.starts(tile.nr), group.len(tile.nr) > NEAR);
         let lines: [usize; ROWS / 9] = std::array::from_fn(|row| row * PRODUCTS);
 
         for from in (0..group.depth).step_by(group.chunk()) {
             let channels = from..(from + group.chunk()).min(group.depth);
             self.gather(x, group, channels.clone(), block, rows, stage, gathered);
-            let panel = |point: [usize; 2], column: usize, from: usize| {
-                let row = group.before(group.phases().len(), point) * from;
-                group.start(Some(point), tile.nr)
-                    + (column / tile.nr * group.sum(point) + row) * tile.nr
+            let panel = |index: usize, column: usize, from: usize| {
+                let meet = group.before(group.phases().len(), [index / across, index % across]);
+                starts[index] + (column / tile.nr * group.depth + from) * meet * tile.nr
             };
-            let far = group.start(None, tile.nr) > NEAR;
             for (index, point) in group.all().enumerate() {
                 let meet = group.before(group.phases().len(), point);
                 let depth = meet * channels.len();
                 let products = &mut products[index * rows * PRODUCTS..][..rows * PRODUCTS];
                 let products = Shared::new(products);
                 for (j, column) in block.columns.clone().step_by(tile.nr).enumerate() {
-                    let b = (&panels[panel(point, column, from)..], tile.nr);
-                    let next = match group.all().nth(index + 1) {
+                    let b = (&panels[panel(index, column, from)..], tile.nr);
+                    let next = match index + 1 < down * across {
                         _ if column + tile.nr < block.columns.end => {
-                            panel(point, column + tile.nr, from)
+                            panel(index, column + tile.nr, from)
                         }
-                        Some(point) => panel(point, block.columns.start, from),
-                        None => panel([0, 0], block.columns.start, channels.end),
+                        true => panel(index + 1, block.columns.start, from),
+                        false => panel(0, block.columns.start, channels.end),
                     };
                     let share = depth * tile.nr * tile.mr / rows;
                     let width = tile.nr.min(block.columns.end - column);

@@ -58,10 +58,19 @@ impl Group {
         self.before(self.used, point) * self.depth
     }
 
-    /// Where the panels of a point begin; all of them end at that of no point.
-    pub fn start(&self, point: Option<[usize; 2]>, nr: usize) -> usize {
-        let earlier = self.all().take_while(|&p| Some(p) != point);
-        earlier.map(|p| self.sum(p)).sum::<usize>() * self.columns.next_multiple_of(nr)
+    /// Where the panels of each point begin.
+    pub fn starts(&self, nr: usize) -> [usize; POINTS] {
+        let (mut starts, mut next) = ([0; POINTS], 0);
+        for (start, point) in starts.iter_mut().zip(self.all()) {
+            *start = next;
+            next += self.sum(point) * self.columns.next_multiple_of(nr);
+        }
+        starts
+    }
+
+    /// Elements of all panels.
+    pub fn len(&self, nr: usize) -> usize {
+        self.all().map(|point| self.sum(point)).sum::<usize>() * self.columns.next_multiple_of(nr)
     }
 
     /// All points, row by row.
@@ -81,7 +90,7 @@ impl Group {
 /// Elements that the packed weights of both directions take, whichever is more.
 pub(in crate::kernels::conv) fn packed_len(g: &Conv) -> usize {
     use crate::kernels::tile::WIDEST;
-    let padded = |group: Group| group.start(None, 1) / group.columns * (group.columns + WIDEST);
+    let padded = |group: Group| group.len(1) / group.columns * (group.columns + WIDEST);
     let image: usize = (0..4).map(|index| padded(Group::of_image(index, g))).sum();
     image.max(padded(Group::of_features(g)))
 }
@@ -102,11 +111,8 @@ pub(super) fn pack<R: Vectors>(
     to: &mut [R],
     nr: usize,
 ) {
-    let to = Shared::new(&mut to[..group.start(None, nr)]);
-    let starts: [usize; POINTS] = {
-        let mut all = group.all();
-        from_fn(|_| all.next().map_or(0, |point| group.start(Some(point), nr)))
-    };
+    let to = Shared::new(&mut to[..group.len(nr)]);
+    let starts = group.starts(nr);
     // A task packs some features of one phase: of a row of panels, or whole rows of each.
     let features = nr.min(g.k);
     let tasks = g.k.div_ceil(features);
