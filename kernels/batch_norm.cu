@@ -8,51 +8,39 @@
 //
 // x, y, dy, dx are F32 or BF16, everything else is F32.
 //
-// Kernels over [m, c] share one walk. A thread owns `width` (4 or 1) adjacent channels, whose tables stay in
-// its registers; `lanes` threads side by side own adjacent channels, so that a warp reads memory without
-// gaps for many channels and for few. A block is 256 / lanes such rows of threads; blockIdx.y is the tile of
-// lanes · width channels; the rows of threads of all blocks of a tile take the rows of x in turn. Sums are
-// added in a thread, then over the rows of threads as a tree, and `norm_fold` adds what the blocks wrote,
-// in double: always in one order.
-#include "tensor.cuh"
+// Kernels over [m, c] share one walk (walk.cuh): a thread owns `width` channels, a block some rows of them,
+// blockIdx.y is the tile of channels. What the blocks summed is added by sum_parts (reduce.cu), in double and
+// always in one order.
+#include "elementary.cuh"
+#include "walk.cuh"
 
-struct Walk {
-  uint32_t rows;
-  uint32_t channels;
-  uint32_t width;  // 4 needs channels % 4 == 0 and aligned tensors
-  uint32_t lanes;  // at most 256
-};
+// Activations, as crates/cuda numbers them. Comparisons with their arguments let a NaN through.
+enum class Act : uint32_t { NONE = 0, RELU = 1, LEAKY = 2, TANH = 3, SIGMOID = 4 };
 
 struct MomentsParams {
   Tensor x, running, parts;  // parts [gridDim.x, 2, c]
+  Tensor count;              // [1]
   Walk walk;
 };
 struct NormalizeParams {
   Tensor x, stats, gain, shift, y;
   Walk walk;
-  uint32_t act;
+  Act act;
   float slope;
 };
 struct NormalizeSumsParams {
   Tensor dy, y, x, stats, parts;  // y is not read where there is no activation
   Walk walk;
-  uint32_t act;
+  Act act;
   float slope;
 };
 struct NormalizeGradParams {
   Tensor dy, y, x, stats, gain, sums, dx;
   Walk walk;
-  uint32_t act;
+  Act act;
   float slope;
   float share;  // 1 / count
   uint32_t unused;
-};
-struct NormFoldParams {
-  Tensor parts, sums;  // [rows, columns], [columns] or [columns + 1]
-  uint32_t rows;
-  uint32_t columns;
-  uint32_t counted;  // whether `count` is written behind the sums
-  float count;
 };
 struct StatisticsParams {
   Tensor sums, running, stats;
@@ -70,113 +58,6 @@ struct RunningParams {
 
 namespace {
 
-constexpr uint32_t THREADS = 256;
-
-// Activations; the numbers are those of crates/cuda. Comparisons are such that a NaN passes through.
-enum Act : uint32_t { NONE = 0, RELU = 1, LEAKY = 2, TANH = 3, SIGMOID = 4 };
-
-// A thread's place: its channels, and U of its rows at a time.
-template <int W, int U>
-struct Place {
-  const Walk& walk;
-  uint32_t lane, line, lines;  // lane in the row of threads, its number in the block, how many there are
-  uint32_t channel;            // the first of W
-  uint32_t row, step;          // the first of the U rows, and how far apart they are
-
-  __device__ __forceinline__ explicit Place(const Walk& w) : walk(w) {
-    lane = threadIdx.x % walk.lanes;
-    line = threadIdx.x / walk.lanes;
-    lines = THREADS / walk.lanes;
-    channel = (blockIdx.y * walk.lanes + lane) * W;
-    row = blockIdx.x * lines + line;
-    step = gridDim.x * lines;
-  }
-  // Whether the thread has channels. The threads that are left over when lanes do not divide 256 have none.
-  __device__ __forceinline__ bool inside() const { return line < lines && channel < walk.channels; }
-  __device__ __forceinline__ bool more() const { return row < walk.rows; }
-  __device__ __forceinline__ void next() { row += U * step; }
-  __device__ __forceinline__ bool has(int u) const { return row + u * step < walk.rows; }
-  __device__ __forceinline__ uint32_t at(int u) const {
-    return (row + u * step) * walk.channels + channel;
-  }
-
-  // The thread's channels of U rows, all loads before the first use; 0 behind the last row.
-  __device__ __forceinline__ void load(const Tensor& t, float (&x)[U][W]) const {
-    if constexpr (W == 1) {
-#pragma unroll
-      for (int u = 0; u < U; u++) x[u][0] = has(u) ? t.load(at(u)) : 0.0f;
-    } else if (t.type == F32) {
-#pragma unroll
-      for (int u = 0; u < U; u++) {
-        float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (has(u)) v = *reinterpret_cast<const float4*>(t.of<const float>() + at(u));
-        x[u][0] = v.x, x[u][1] = v.y, x[u][2] = v.z, x[u][3] = v.w;
-      }
-    } else {
-      uint2 v[U];
-#pragma unroll
-      for (int u = 0; u < U; u++) {
-        v[u] = make_uint2(0, 0);
-        if (has(u)) v[u] = *reinterpret_cast<const uint2*>(t.of<const bf16>() + at(u));
-      }
-#pragma unroll
-      for (int u = 0; u < U; u++) {
-        x[u][0] = __uint_as_float(v[u].x << 16), x[u][1] = __uint_as_float(v[u].x & 0xffff0000u);
-        x[u][2] = __uint_as_float(v[u].y << 16), x[u][3] = __uint_as_float(v[u].y & 0xffff0000u);
-      }
-    }
-  }
-
-  __device__ __forceinline__ void store(const Tensor& t, const float (&x)[U][W]) const {
-#pragma unroll
-    for (int u = 0; u < U; u++) {
-      if (!has(u)) continue;
-      if constexpr (W == 1)
-        t.store(at(u), x[u][0]);
-      else
-        t.store4(at(u), make_float4(x[u][0], x[u][1], x[u][2], x[u][3]));
-    }
-  }
-
-  // Entries of a table [.., c] of F32 for the thread's channels, from `offset` on.
-  __device__ __forceinline__ void table(const Tensor& t, uint32_t offset, float (&x)[W]) const {
-#pragma unroll
-    for (int i = 0; i < W; i++) x[i] = t.of<const float>()[offset + channel + i];
-  }
-
-  // Adds the sums of the block's rows of threads, and writes them as row blockIdx.x of [.., 2, c]. All
-  // threads of the block come here, those without channels with sums of 0.
-  __device__ __forceinline__ void write_sums(const Tensor& parts, const float (&first)[W],
-                                             const float (&second)[W]) const {
-    __shared__ float sums[2 * W][THREADS];
-    const uint32_t thread = threadIdx.x;
-#pragma unroll
-    for (int i = 0; i < W; i++) sums[i][thread] = first[i], sums[W + i][thread] = second[i];
-    for (uint32_t reach = lines; reach > 1;) {
-      const uint32_t half = (reach + 1) / 2;
-      __syncthreads();
-      if (line + half < reach) {
-#pragma unroll
-        for (int i = 0; i < 2 * W; i++) sums[i][thread] += sums[i][thread + half * walk.lanes];
-      }
-      reach = half;
-    }
-    if (line == 0 && inside()) {
-      float* row = parts.of<float>() + 2 * uint64_t(blockIdx.x) * walk.channels;
-#pragma unroll
-      for (int i = 0; i < W; i++) {
-        row[channel + i] = sums[i][thread];
-        row[walk.channels + channel + i] = sums[W + i][thread];
-      }
-    }
-  }
-};
-
-__device__ __forceinline__ float sigmoid(float x) {
-  const float e = expf(-fabsf(x));
-  return (x < 0.0f ? e : 1.0f) / (1.0f + e);
-}
-
 template <int U, int W, class F>
 __device__ __forceinline__ void each(float (&x)[U][W], F f) {
 #pragma unroll
@@ -186,26 +67,26 @@ __device__ __forceinline__ void each(float (&x)[U][W], F f) {
 }
 
 template <int U, int W>
-__device__ __forceinline__ void activate(uint32_t act, float slope, float (&z)[U][W]) {
-  if (act == RELU) each(z, [](float x) { return x <= 0.0f ? 0.0f : x; });
-  if (act == LEAKY) each(z, [=](float x) { return x > 0.0f ? x : slope * x; });
-  if (act == TANH) each(z, [](float x) { return tanhf(x); });
-  if (act == SIGMOID) each(z, [](float x) { return sigmoid(x); });
+__device__ __forceinline__ void activate(Act act, float slope, float (&z)[U][W]) {
+  if (act == Act::RELU) each(z, [](float x) { return x <= 0.0f ? 0.0f : x; });
+  if (act == Act::LEAKY) each(z, [=](float x) { return x > 0.0f ? x : slope * x; });
+  if (act == Act::TANH) each(z, [](float x) { return apply<TANH>(x, 0.0f, 0.0f, 0.0f); });
+  if (act == Act::SIGMOID) each(z, [](float x) { return apply<SIGMOID>(x, 0.0f, 0.0f, 0.0f); });
 }
 
 // d = dy · act', the derivative at the point whose output is y.
 template <int W, int U>
-__device__ __forceinline__ void load_gradient(const Place<W, U>& place, const Tensor& dy,
-                                              const Tensor& y, uint32_t act, float slope,
+__device__ __forceinline__ void load_gradient(const Walker<W, U>& at, const Tensor& dy,
+                                              const Tensor& y, Act act, float slope,
                                               float (&d)[U][W]) {
-  place.load(dy, d);
-  if (act == NONE) return;
+  at.load(dy, d);
+  if (act == Act::NONE) return;
   float f[U][W];
-  place.load(y, f);
-  if (act == RELU) each(f, [](float y) { return y <= 0.0f ? 0.0f : 1.0f; });
-  if (act == LEAKY) each(f, [=](float y) { return y > 0.0f ? 1.0f : slope; });
-  if (act == TANH) each(f, [](float y) { return 1.0f - y * y; });
-  if (act == SIGMOID) each(f, [](float y) { return y * (1.0f - y); });
+  at.load(y, f);
+  if (act == Act::RELU) each(f, [](float y) { return y <= 0.0f ? 0.0f : 1.0f; });
+  if (act == Act::LEAKY) each(f, [=](float y) { return y > 0.0f ? 1.0f : slope; });
+  if (act == Act::TANH) each(f, [](float y) { return 1.0f - y * y; });
+  if (act == Act::SIGMOID) each(f, [](float y) { return y * (1.0f - y); });
 #pragma unroll
   for (int u = 0; u < U; u++)
 #pragma unroll
@@ -214,17 +95,17 @@ __device__ __forceinline__ void load_gradient(const Place<W, U>& place, const Te
 
 template <int W>
 __device__ __forceinline__ void moments_of(const MomentsParams& p) {
-  Place<W, 4> place(p.walk);
+  Walker<W, 4> at(p.walk);
   float first[W] = {}, second[W] = {};
-  if (place.inside()) {
+  if (at.inside()) {
     float r[W];
-    place.table(p.running, 0, r);
-    for (; place.more(); place.next()) {
+    at.table(p.running, 0, r);
+    for (; at.more(); at.next()) {
       float x[4][W];
-      place.load(p.x, x);
+      at.load(p.x, x);
 #pragma unroll
       for (int u = 0; u < 4; u++) {
-        if (!place.has(u)) break;
+        if (!at.has(u)) break;
 #pragma unroll
         for (int i = 0; i < W; i++) {
           const float d = x[u][i] - r[i];
@@ -234,45 +115,46 @@ __device__ __forceinline__ void moments_of(const MomentsParams& p) {
       }
     }
   }
-  place.write_sums(p.parts, first, second);
+  at.write_sums(p.parts, first, second);
+  if (blockIdx.x + blockIdx.y + threadIdx.x == 0) p.count.store(0, float(p.walk.rows));
 }
 
 template <int W>
 __device__ __forceinline__ void normalize_of(const NormalizeParams& p) {
-  Place<W, 4> place(p.walk);
-  if (!place.inside()) return;
+  Walker<W, 4> at(p.walk);
+  if (!at.inside()) return;
   float mean[W], istd[W], gain[W], shift[W];
-  place.table(p.stats, 0, mean);
-  place.table(p.stats, p.walk.channels, istd);
-  place.table(p.gain, 0, gain);
-  place.table(p.shift, 0, shift);
-  for (; place.more(); place.next()) {
+  at.table(p.stats, 0, mean);
+  at.table(p.stats, p.walk.channels, istd);
+  at.table(p.gain, 0, gain);
+  at.table(p.shift, 0, shift);
+  for (; at.more(); at.next()) {
     float x[4][W];
-    place.load(p.x, x);
+    at.load(p.x, x);
 #pragma unroll
     for (int u = 0; u < 4; u++)
 #pragma unroll
       for (int i = 0; i < W; i++) x[u][i] = (x[u][i] - mean[i]) * istd[i] * gain[i] + shift[i];
     activate(p.act, p.slope, x);
-    place.store(p.y, x);
+    at.store(p.y, x);
   }
 }
 
 template <int W>
 __device__ __forceinline__ void normalize_sums_of(const NormalizeSumsParams& p) {
-  Place<W, 2> place(p.walk);
+  Walker<W, 2> at(p.walk);
   float first[W] = {}, second[W] = {};
-  if (place.inside()) {
+  if (at.inside()) {
     float mean[W], istd[W];
-    place.table(p.stats, 0, mean);
-    place.table(p.stats, p.walk.channels, istd);
-    for (; place.more(); place.next()) {
+    at.table(p.stats, 0, mean);
+    at.table(p.stats, p.walk.channels, istd);
+    for (; at.more(); at.next()) {
       float x[2][W], d[2][W];
-      place.load(p.x, x);
-      load_gradient(place, p.dy, p.y, p.act, p.slope, d);
+      at.load(p.x, x);
+      load_gradient(at, p.dy, p.y, p.act, p.slope, d);
 #pragma unroll
       for (int u = 0; u < 2; u++) {
-        if (!place.has(u)) break;
+        if (!at.has(u)) break;
 #pragma unroll
         for (int i = 0; i < W; i++) {
           first[i] += d[u][i];
@@ -281,23 +163,23 @@ __device__ __forceinline__ void normalize_sums_of(const NormalizeSumsParams& p) 
       }
     }
   }
-  place.write_sums(p.parts, first, second);
+  at.write_sums(p.parts, first, second);
 }
 
 template <int W>
 __device__ __forceinline__ void normalize_grad_of(const NormalizeGradParams& p) {
-  Place<W, 2> place(p.walk);
-  if (!place.inside()) return;
+  Walker<W, 2> at(p.walk);
+  if (!at.inside()) return;
   float mean[W], istd[W], gain[W], first[W], second[W];
-  place.table(p.stats, 0, mean);
-  place.table(p.stats, p.walk.channels, istd);
-  place.table(p.gain, 0, gain);
-  place.table(p.sums, 0, first);
-  place.table(p.sums, p.walk.channels, second);
-  for (; place.more(); place.next()) {
+  at.table(p.stats, 0, mean);
+  at.table(p.stats, p.walk.channels, istd);
+  at.table(p.gain, 0, gain);
+  at.table(p.sums, 0, first);
+  at.table(p.sums, p.walk.channels, second);
+  for (; at.more(); at.next()) {
     float x[2][W], d[2][W];
-    place.load(p.x, x);
-    load_gradient(place, p.dy, p.y, p.act, p.slope, d);
+    at.load(p.x, x);
+    load_gradient(at, p.dy, p.y, p.act, p.slope, d);
 #pragma unroll
     for (int u = 0; u < 2; u++)
 #pragma unroll
@@ -305,7 +187,7 @@ __device__ __forceinline__ void normalize_grad_of(const NormalizeGradParams& p) 
         const float x_hat = (x[u][i] - mean[i]) * istd[i];
         x[u][i] = gain[i] * istd[i] * (d[u][i] - (first[i] + x_hat * second[i]) * p.share);
       }
-    place.store(p.dx, x);
+    at.store(p.dx, x);
   }
 }
 
@@ -351,27 +233,6 @@ KERNEL(256, normalize_grad, NormalizeGradParams) {
     normalize_grad_of<4>(p);
   else
     normalize_grad_of<1>(p);
-}
-
-// Sums of the columns. A block owns 8 of them, a sector of memory; thread (column, line) adds every 32nd
-// row, and the 32 lines are added as a tree.
-KERNEL(256, norm_fold, NormFoldParams) {
-  __shared__ double sums[THREADS];
-  const uint32_t line = threadIdx.x / 8;
-  const uint32_t column = blockIdx.x * 8 + threadIdx.x % 8;
-  double sum = 0.0;
-  if (column < p.columns) {
-    const float* parts = p.parts.of<const float>() + column;
-#pragma unroll 4
-    for (uint32_t row = line; row < p.rows; row += 32) sum += parts[uint64_t(row) * p.columns];
-  }
-  sums[threadIdx.x] = sum;
-  for (uint32_t half = 16; half > 0; half /= 2) {
-    __syncthreads();
-    if (line < half) sums[threadIdx.x] += sums[threadIdx.x + half * 8];
-  }
-  if (line == 0 && column < p.columns) p.sums.of<float>()[column] = float(sums[threadIdx.x]);
-  if (p.counted && blockIdx.x == 0 && threadIdx.x == 0) p.sums.of<float>()[p.columns] = p.count;
 }
 
 // One thread for each channel, here and below.
