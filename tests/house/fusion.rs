@@ -2,7 +2,7 @@
 //! bytes for every number of threads.
 
 use serde_json::{Value, json};
-use tape::{Dtype, Kind, Options, Program, T, philox};
+use tape::{Dtype, Fusion, Kind, Options, Program, T, philox};
 use tests::{Bench, Pixels, experiment};
 use train::Recorded;
 
@@ -78,9 +78,11 @@ struct Kept {
 
 fn same_but_for_rounding(what: &str, recorded: &Recorded) {
     let fused = played(recorded, Options::default(), 1, 8);
-    let plain = played(recorded, Options { unfused: true }, 1, 8);
-    assert_eq!(fused.len(), plain.len());
-    for (a, b) in fused.iter().zip(&plain) {
+    let so_far = |fusion| played(recorded, Options { fusion, narrow: false }, 1, 8);
+    let plain = so_far(Fusion::None);
+    let results = so_far(Fusion::Results);
+    assert_eq!([fused.len(), results.len()], [plain.len(); 2]);
+    for (a, b) in fused.iter().chain(&results).zip(plain.iter().chain(&plain)) {
         let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
         let size = norm(&mut b.values.iter().copied());
         let off = norm(&mut a.values.iter().zip(&b.values).map(|(a, b)| a - b));

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::collections::HashMap;
 use tape::{
-    Compiled, Dtype, Home, Init, Kind, Norm, Options, Over, Program, Space, Statistics, T, Tape,
+    Compiled, Fusion, Home, Init, Kind, Norm, Options, Over, Program, Space, Statistics, T, Tape,
     Window,
 };
 use tests::Bench;
@@ -134,8 +134,14 @@ fn convolved(
     })
 }
 
-/// Runs a program on memory cells that hold the name of what was written there last, and looks at
-/// every read whether it finds what it came for.
+/// Every way to compile.
+fn all_options() -> impl Iterator<Item = Options> {
+    let fusions = [Fusion::All, Fusion::Results, Fusion::None];
+    fusions.into_iter().flat_map(|fusion| [false, true].map(|narrow| Options { fusion, narrow }))
+}
+
+/// Runs a program on memory whose bytes hold the name of what was written there last, and looks at
+/// every read whether it finds what it came for. Reals have four bytes.
 fn overwritten(compiled: &Compiled, program: Program) -> Option<String> {
     let root = |mut t: T| {
         while let Home::Within { of, .. } = compiled.tensor(t).home {
@@ -146,10 +152,12 @@ fn overwritten(compiled: &Compiled, program: Program) -> Option<String> {
     let mut cells: HashMap<usize, T> = HashMap::new();
     for node in &compiled.program(program).nodes {
         let cells_of = |t: T| {
-            let place = compiled.plan.place(t).expect("used tensors have a place");
-            let inside = place.space == Space::Arena;
-            let len = if inside { compiled.tensor(t).shape.len() } else { 0 };
-            place.offset..place.offset + len
+            let place = compiled.plan.byte_offset(t, 4);
+            let (space, offset) = place.expect("used tensors have a place");
+            let tensor = compiled.tensor(t);
+            let inside = space == Space::Arena;
+            let len = if inside { tensor.shape.len() * tensor.dtype.bytes(4) } else { 0 };
+            offset..offset + len
         };
         for &t in &node.ins {
             for cell in cells_of(t) {
@@ -169,15 +177,15 @@ proptest! {
     #[test]
     fn nothing_is_overwritten_while_it_is_needed(choices in choices()) {
         let Recorded { tape, step, .. } = record(&choices);
-        for unfused in [false, true] {
-            let compiled = tape.compile(&Options { unfused });
+        for options in all_options() {
+            let compiled = tape.compile(&options);
             prop_assert_eq!(overwritten(&compiled, step), None);
-            for (i, tensor) in compiled.tensors.iter().enumerate() {
-                let temporary = tensor.kind == Kind::Temp && tensor.dtype == Dtype::Real;
-                let place = compiled.plan.place(tape.all()[i]);
-                if let (true, Some(place)) = (temporary, place) {
-                    prop_assert!(place.offset + tensor.shape.len() <= compiled.plan.arena
-                        || place.space == Space::State);
+            for t in compiled.all() {
+                let tensor = compiled.tensor(t);
+                let place = compiled.plan.byte_offset(t, 4);
+                if let (Kind::Temp, Some((space, offset))) = (tensor.kind, place) {
+                    let end = offset + tensor.shape.len() * tensor.dtype.bytes(4);
+                    prop_assert!(end <= 4 * compiled.plan.arena || space == Space::State);
                 }
             }
         }
@@ -186,8 +194,8 @@ proptest! {
     #[test]
     fn fusion_changes_rounding_alone(choices in choices()) {
         let Recorded { tape, init, step, outputs } = record(&choices);
-        let run = |unfused| {
-            let mut bench = Bench::new(&tape, 8, 1, &Options { unfused });
+        let run = |fusion| {
+            let mut bench = Bench::new(&tape, 8, 1, &Options { fusion, narrow: false });
             bench.clock.scalars = vec![0.1];
             bench.run(init);
             for tick in 1..3 {
@@ -196,7 +204,9 @@ proptest! {
             }
             outputs.iter().map(|&t| bench.read(t, tape.shape(t).len())).collect::<Vec<_>>()
         };
-        for (fused, plain) in run(false).iter().zip(&run(true)) {
+        let (plain, all, results) =
+            (run(Fusion::None), run(Fusion::All), run(Fusion::Results));
+        for (fused, plain) in all.iter().chain(&results).zip(plain.iter().chain(&plain)) {
             let norm = plain.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-6);
             let off = fused.iter().zip(plain).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
             // Rounding in f64, made larger where 1 − y² of a saturated tanh cancels. A wrong fusion is

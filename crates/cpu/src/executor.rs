@@ -13,7 +13,9 @@ use crate::memory::{Memory, View, disjoint};
 use rayon::ThreadPool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tape::{Clock, Compiled, Device, DeviceError, Node, Op, Options, Over, Program, T, Tape};
+use tape::{
+    Clock, Compiled, Device, DeviceError, Dtype, Node, Op, Options, Over, Program, T, Tape,
+};
 
 /// Runs programs on cores, in f32 or f64.
 pub struct Cpu<R: Math> {
@@ -86,6 +88,10 @@ impl<R: Math> Loaded<R> {
 impl<R: Math> Device for Cpu<R> {
     fn load(&mut self, tape: &Tape, options: &Options) -> Result<(), DeviceError> {
         let compiled = tape.compile(options);
+        if compiled.tensors.iter().any(|tensor| tensor.dtype == Dtype::Bf16) {
+            let what = "cores compute in f32 or f64, not in bf16: load with `narrow: false`";
+            return Err(DeviceError::Misuse(what.to_string()));
+        }
         let needs = Needs::of(&compiled);
         let shelf = Shelf::new(&compiled);
         let mut programs = Vec::with_capacity(compiled.programs.len());

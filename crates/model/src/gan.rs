@@ -152,7 +152,7 @@ impl Gan {
         match dtype {
             Dtype::U8 => t.convert(input, (white - black) / 255.0, black),
             Dtype::F32 => t.convert(input, 1.0, 0.0),
-            Dtype::Real => input,
+            Dtype::Real | Dtype::Bf16 => input,
         }
     }
 

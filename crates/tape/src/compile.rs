@@ -1,8 +1,9 @@
 //! From what was recorded to what is run: passes over the list, then a plan of memory.
 
+use crate::narrow::narrow;
 use crate::plan::Plan;
 use crate::tape::root;
-use crate::{Home, Kind, Node, Options, Program, Shape, T, Tape, Tensor, fuse};
+use crate::{Fusion, Home, Kind, Node, Options, Program, Shape, T, Tape, Tensor, fuse};
 use std::collections::HashMap;
 
 /// A tape after fusion, with a place in memory for every tensor. What every executor starts from.
@@ -26,7 +27,7 @@ pub struct Listing {
 }
 
 impl Tape {
-    /// Fuses operations and plans memory.
+    /// Fuses operations, chooses types and plans memory.
     pub fn compile(&self, options: &Options) -> Compiled {
         let inner = self.inner.borrow();
         let mut tensors = inner.tensors.clone();
@@ -34,15 +35,20 @@ impl Tape {
         for program in &inner.programs {
             let mut nodes = program.nodes.clone();
             remove_dead(&tensors, &mut nodes);
-            if !options.unfused {
+            if options.fusion != Fusion::None {
                 fuse::norms(&tensors, &mut nodes);
                 fuse::maps(&tensors, &mut nodes);
                 fuse::sums_of_products(&mut tensors, &mut nodes);
                 // What was computed elsewhere reads nothing any more.
                 remove_dead(&tensors, &mut nodes);
                 fuse::finishes(&tensors, &mut nodes);
-                fuse::reads(&tensors, &mut nodes);
+                if options.fusion == Fusion::All {
+                    fuse::reads(&tensors, &mut nodes);
+                }
                 fuse::sums_of_maps(&tensors, &mut nodes);
+            }
+            if options.narrow {
+                narrow(&mut tensors, &nodes);
             }
             programs.push(Listing { name: program.name.clone(), nodes });
         }
@@ -52,6 +58,11 @@ impl Tape {
 }
 
 impl Compiled {
+    /// Every tensor, in the order of declaration.
+    pub fn all(&self) -> impl Iterator<Item = T> + use<> {
+        (0..self.tensors.len() as u32).map(T)
+    }
+
     /// What is known of a tensor.
     pub fn tensor(&self, t: T) -> &Tensor {
         &self.tensors[t.index()]
@@ -82,7 +93,8 @@ impl Compiled {
         self.moved(node, |tensor| tensor.shape.len() * tensor.dtype.bytes(real))
     }
 
-    fn moved(&self, node: &Node, size: impl Fn(&Tensor) -> usize) -> u64 {
+    /// The sizes of a node's operands, each counted once.
+    pub(crate) fn moved(&self, node: &Node, size: impl Fn(&Tensor) -> usize) -> u64 {
         if node.op.is_view() {
             return 0;
         }

@@ -19,11 +19,27 @@ pub struct Clock {
     pub check: bool,
 }
 
-/// Choices made when a tape is loaded.
+/// What decides how a tape is compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Leave the tape as it was recorded, without fusion: for tests of the fusion passes.
-    pub unfused: bool,
+    /// What becomes of operations that stand next to each other.
+    pub fusion: Fusion,
+    /// Store activations and their gradients as [`crate::Dtype::Bf16`]. For devices that can, with reals
+    /// of four bytes: two of the narrow elements take the place of one.
+    pub narrow: bool,
+}
+
+/// How far operations are fused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fusion {
+    /// As far as it goes.
+    #[default]
+    All,
+    /// All but what convolutions compute of their operands while they read them: for devices whose
+    /// convolutions copy memory as it lies.
+    Results,
+    /// Not at all, the tape as it was recorded: for tests of the fusion passes.
+    None,
 }
 
 /// Runs programs. The device keeps state between runs; the host sees it through `write` and `read`.

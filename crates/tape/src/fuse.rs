@@ -36,7 +36,7 @@ fn readers(nodes: &[Node], t: T) -> Vec<usize> {
 }
 
 /// Whether only the program's own nodes see this tensor, in memory of its own.
-fn private(tensors: &[Tensor], t: T) -> bool {
+pub(crate) fn private(tensors: &[Tensor], t: T) -> bool {
     let tensor = &tensors[t.index()];
     tensor.kind == Kind::Temp && tensor.home == Home::Own
 }

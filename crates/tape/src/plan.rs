@@ -26,10 +26,20 @@ pub struct Place {
     pub offset: usize,
 }
 
-/// A place for every tensor.
+/// Where a tensor's memory begins, and how far inside of it the tensor does.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    root: Place,
+    /// Elements of the tensor's type from there.
+    inside: usize,
+    dtype: Dtype,
+}
+
+/// A place for every tensor. State and arena are counted in elements of the run's type, of which n in
+/// bf16 take as many as n/2, rounded up.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    places: Vec<Option<Place>>,
+    spots: Vec<Option<Spot>>,
     /// Elements of [`Space::State`].
     pub state: usize,
     /// Elements of [`Space::Arena`].
@@ -47,6 +57,14 @@ fn aligned(n: usize) -> usize {
     n.next_multiple_of(ALIGN)
 }
 
+/// Elements of the run's type that a tensor takes.
+fn reals(tensor: &Tensor) -> usize {
+    match tensor.dtype {
+        Dtype::Bf16 => tensor.shape.len().div_ceil(2),
+        _ => tensor.shape.len(),
+    }
+}
+
 /// A buffer of the arena: alive from node `from` to node `to`, both included.
 #[derive(Clone, Copy, Debug)]
 struct Life {
@@ -59,7 +77,7 @@ struct Life {
 impl Plan {
     pub(crate) fn new(tensors: &[Tensor], programs: &[Listing]) -> Self {
         let mut plan = Self {
-            places: vec![None; tensors.len()],
+            spots: vec![None; tensors.len()],
             state: 0,
             arena: 0,
             bytes: 0,
@@ -70,7 +88,7 @@ impl Plan {
             if tensor.kind == Kind::Temp || !owns {
                 continue;
             }
-            plan.places[i] = Some(if tensor.dtype == Dtype::Real {
+            let place = if tensor.dtype == Dtype::Real {
                 let offset = plan.state;
                 plan.state += aligned(tensor.shape.len());
                 Place { space: Space::State, offset }
@@ -78,7 +96,8 @@ impl Plan {
                 let offset = plan.bytes;
                 plan.bytes += (tensor.shape.len() * tensor.dtype.bytes(4)).next_multiple_of(64);
                 Place { space: Space::Bytes, offset }
-            });
+            };
+            plan.spots[i] = Some(Spot { root: place, inside: 0, dtype: tensor.dtype });
         }
         for program in programs {
             let used = plan.lay_out(tensors, &program.nodes);
@@ -86,17 +105,34 @@ impl Plan {
             plan.arena = plan.arena.max(used);
         }
         for i in 0..tensors.len() {
-            let (root, offset) = root(tensors, T(i as u32));
-            if let (Some(place), true) = (plan.places[root.index()], root.index() != i) {
-                plan.places[i] = Some(Place { offset: place.offset + offset, ..place });
+            let (root, inside) = root(tensors, T(i as u32));
+            if let (Some(spot), true) = (plan.spots[root.index()], root.index() != i) {
+                plan.spots[i] = Some(Spot { inside, ..spot });
             }
         }
         plan
     }
 
-    /// Where a tensor lies; nowhere if no program uses it.
+    /// Where a tensor lies; nowhere if no program uses it. For executors that work in one type.
+    ///
+    /// # Panics
+    /// Where the tensor is narrow: it may begin between two elements. See [`Plan::byte_offset`].
     pub fn place(&self, t: T) -> Option<Place> {
-        self.places[t.index()]
+        let Spot { root, inside, dtype } = self.spots[t.index()]?;
+        let step = match dtype {
+            Dtype::Real => 1,
+            Dtype::U8 | Dtype::F32 => dtype.bytes(4),
+            Dtype::Bf16 => panic!("a tensor in bf16 has a `byte_offset`, and no place"),
+        };
+        Some(Place { offset: root.offset + inside * step, ..root })
+    }
+
+    /// Where a tensor of any type lies, with `real` bytes to an element of the run's type: which memory,
+    /// and the first byte there. Nowhere if no program uses it.
+    pub fn byte_offset(&self, t: T, real: usize) -> Option<(Space, usize)> {
+        let Spot { root, inside, dtype } = self.spots[t.index()]?;
+        let unit = if root.space == Space::Bytes { 1 } else { real };
+        Some((root.space, root.offset * unit + inside * dtype.bytes(real)))
     }
 
     /// Bytes of everything, with `real` bytes to an element.
@@ -126,10 +162,12 @@ impl Plan {
                 offset = offset.max(to);
             }
             placed.push((life, offset));
-            self.places[life.root.index()] = Some(Place { space: Space::Arena, offset });
+            let dtype = tensors[life.root.index()].dtype;
+            let root = Place { space: Space::Arena, offset };
+            self.spots[life.root.index()] = Some(Spot { root, inside: 0, dtype });
         }
         for (later, earlier) in shares {
-            self.places[later.index()] = self.places[earlier.index()];
+            self.spots[later.index()] = self.spots[earlier.index()];
         }
         placed.iter().map(|(life, offset)| offset + aligned(life.len)).max().unwrap_or(0)
     }
@@ -147,7 +185,7 @@ fn lifetimes(tensors: &[Tensor], nodes: &[Node]) -> Vec<Life> {
             }
             match lives.iter_mut().find(|life| life.root == root) {
                 Some(life) => life.to = i,
-                None => lives.push(Life { root, from: i, to: i, len: tensor.shape.len() }),
+                None => lives.push(Life { root, from: i, to: i, len: reals(tensor) }),
             }
         }
     }
@@ -172,7 +210,9 @@ fn share_in_place(tensors: &[Tensor], nodes: &[Node], lives: &mut Vec<Life>) -> 
         let taken = node.ins.iter().enumerate().find_map(|(slot, &t)| {
             let (r, _) = root(tensors, t);
             let merged = shares.iter().find(|(later, _)| *later == r).map_or(r, |(_, e)| *e);
-            let whole = tensors[t.index()].shape.len() == tensors[r.index()].shape.len();
+            let (read, written) = (&tensors[t.index()], &tensors[out.index()]);
+            let whole = read.shape.len() == tensors[r.index()].shape.len();
+            let equal = read.dtype == written.dtype && read.shape.len() == written.shape.len();
             let from = lives.iter().position(|life| life.root == merged)?;
             let fits =
                 lives[from].to == i && lives[to].from == i && lives[from].len == lives[to].len;
@@ -180,7 +220,7 @@ fn share_in_place(tensors: &[Tensor], nodes: &[Node], lives: &mut Vec<Life>) -> 
             let once = node.ins.iter().enumerate().all(|(other, &u)| {
                 other == slot || root(tensors, u).0 != r || (readable(other) && u == t)
             });
-            (readable(slot) && whole && fits && once).then_some((from, merged))
+            (readable(slot) && whole && equal && fits && once).then_some((from, merged))
         });
         if let Some((from, merged)) = taken {
             lives[from].to = lives[to].to;

@@ -88,6 +88,9 @@ pub enum Dtype {
     U8,
     /// f32 whatever the run's precision, for inputs that the host makes.
     F32,
+    /// The upper half of an f32: activations of a run in bf16, and their gradients. Only compilation
+    /// makes these, see [`crate::Options::narrow`].
+    Bf16,
 }
 
 impl Dtype {
@@ -97,6 +100,7 @@ impl Dtype {
             Self::Real => real,
             Self::U8 => 1,
             Self::F32 => 4,
+            Self::Bf16 => 2,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::op::{Node, Op};
 use crate::plan::Space;
-use crate::{Compiled, Program, T};
+use crate::{Compiled, Dtype, Program, T, Tensor};
 use std::fmt::Write;
 
 impl Compiled {
@@ -17,7 +17,7 @@ impl Compiled {
                 let names: Vec<String> = node.outs.iter().map(|&t| self.label(t)).collect();
                 [
                     names.join(", "),
-                    format!("{:?}", self.tensor(out).shape),
+                    self.print_shape(out),
                     self.print_place(out),
                     self.print_operation(node),
                     amount(self.flops(node)),
@@ -60,13 +60,18 @@ impl Compiled {
     pub fn print_cost(&self, program: Program, real: usize) -> String {
         let listing = self.program(program);
         let flops: u64 = listing.nodes.iter().map(|n| self.flops(n)).sum();
-        let moved: u64 = listing.nodes.iter().map(|n| self.traffic(n)).sum();
+        // Inputs are counted as the reals that they become.
+        let size = |tensor: &Tensor| match tensor.dtype {
+            Dtype::Bf16 => tensor.shape.len() * Dtype::Bf16.bytes(real),
+            Dtype::Real | Dtype::U8 | Dtype::F32 => tensor.shape.len() * real,
+        };
+        let moved: u64 = listing.nodes.iter().map(|n| self.moved(n, size)).sum();
         format!(
             "{}: {} operations, {}FLOP, {}B moved, {}B of the arena",
             listing.name,
             listing.nodes.iter().filter(|n| !n.op.is_view()).count(),
             amount(flops),
-            amount(moved * real as u64),
+            amount(moved),
             amount((self.plan.arena_of[program.0] * real) as u64),
         )
     }
@@ -125,16 +130,19 @@ impl Compiled {
         }
     }
 
+    fn print_shape(&self, t: T) -> String {
+        let tensor = self.tensor(t);
+        let narrow = if tensor.dtype == Dtype::Bf16 { " bf16" } else { "" };
+        format!("{:?}{narrow}", tensor.shape)
+    }
+
+    /// The memory and the first element there, counted in reals; a view of a narrow tensor may begin at
+    /// half a real.
     fn print_place(&self, t: T) -> String {
-        match self.plan.place(t) {
-            Some(place) => {
-                let space = match place.space {
-                    Space::State => 's',
-                    Space::Arena => 'a',
-                    Space::Bytes => 'b',
-                };
-                format!("{space}+{}", place.offset)
-            }
+        match self.plan.byte_offset(t, 4) {
+            Some((Space::State, offset)) => format!("s+{}", offset as f64 / 4.0),
+            Some((Space::Arena, offset)) => format!("a+{}", offset as f64 / 4.0),
+            Some((Space::Bytes, offset)) => format!("b+{offset}"),
             None => "nowhere".to_string(),
         }
     }

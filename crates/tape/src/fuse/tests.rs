@@ -2,8 +2,8 @@
 
 use crate::op::{Node, Op};
 use crate::{
-    Access, Binary, Conv, Dtype, Expr, Init, Network, Norm, Options, Over, Statistics, T, Tape,
-    Window,
+    Access, Binary, Conv, Dtype, Expr, Fusion, Init, Network, Norm, Options, Over, Statistics, T,
+    Tape, Window,
 };
 
 const WINDOW: Window = Window { kernel: 3, stride: 1, pad: 1 };
@@ -47,8 +47,12 @@ impl Stage {
 
     /// The operations of a program after fusion, as they are printed, without views.
     fn fused(&self, body: impl FnOnce(&Tape)) -> Vec<String> {
+        self.fused_so_far(Fusion::All, body)
+    }
+
+    fn fused_so_far(&self, fusion: Fusion, body: impl FnOnce(&Tape)) -> Vec<String> {
         let program = self.tape.record("program", body);
-        let compiled = self.tape.compile(&Options::default());
+        let compiled = self.tape.compile(&Options { fusion, narrow: false });
         let nodes = compiled.program(program).nodes.iter().filter(|n| !n.op.is_view());
         nodes.map(|n| compiled.print_operation(n)).collect()
     }
@@ -161,8 +165,12 @@ fn moments_are_a_second_result() {
 
 /// Two convolutions with a norm between them, and the gradient of it all.
 fn two_layers(between: impl Fn(&Stage, T)) -> Vec<String> {
+    two_layers_so_far(Fusion::All, between)
+}
+
+fn two_layers_so_far(fusion: Fusion, between: impl Fn(&Stage, T)) -> Vec<String> {
     let s = Stage::new();
-    s.fused(|t| {
+    s.fused_so_far(fusion, |t| {
         let h = t.leaky_relu(s.normalized(s.fprop(s.x)), 0.2);
         let y = s.fprop(h);
         between(&s, h);
@@ -181,6 +189,20 @@ fn neither_a_norm_nor_its_gradient_is_written() {
     }
     assert_eq!(count(&operations, "→ gate(_, normalized(%"), 1, "{operations:?}");
     assert_eq!(count(&operations, "wgrad + x, gradient(%"), 1, "{operations:?}");
+}
+
+#[test]
+fn reads_stay_plain_where_only_results_are_fused() {
+    let operations = two_layers_so_far(Fusion::Results, |_, _| {});
+    assert_eq!(count(&operations, "normalize Leaky(0.2)"), 1, "{operations:?}");
+    assert_eq!(count(&operations, "normalize_grad None"), 1, "{operations:?}");
+    assert_eq!(count(&operations, "gradient("), 0, "{operations:?}");
+    // The sums of the norm's gradient are still a second result, and so are its moments.
+    assert_eq!(count(&operations, "normalized(%"), 1, "{operations:?}");
+    assert_eq!(count(&operations, "→ gate(_, normalized(%"), 1, "{operations:?}");
+    assert_eq!(count(&operations, "+ moments"), 1, "{operations:?}");
+    let operations = two_layers_so_far(Fusion::None, |_, _| {});
+    assert_eq!(count(&operations, "→") + count(&operations, "+ moments"), 0, "{operations:?}");
 }
 
 #[test]
