@@ -5,27 +5,34 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the manifest of each crate may name among our own.
-const DOORS: [(&str, &[&str]); 6] = [
+const DOORS: [(&str, &[&str]); 7] = [
     ("tape", &[]),
     ("data", &[]),
     ("model", &["tape"]),
     ("cpu", &["tape"]),
+    ("cuda", &["tape"]),
     ("train", &["model", "tape"]),
-    ("runner", &["cpu", "data", "model", "tape", "train"]),
+    ("runner", &["cpu", "cuda", "data", "model", "tape", "train"]),
 ];
 
 /// Libraries that one crate alone may name.
-const OWNERS: [(&str, &str); 4] =
-    [("serde_yaml", "runner"), ("arrow", "data"), ("rayon", "cpu"), ("clap", "runner")];
+const OWNERS: [(&str, &str); 5] = [
+    ("serde_yaml", "runner"),
+    ("arrow", "data"),
+    ("rayon", "cpu"),
+    ("clap", "runner"),
+    ("cudarc", "cuda"),
+];
 
 /// Files that may hold `unsafe`, and why they must.
-const UNSAFE: [(&str, &str); 7] = [
+const UNSAFE: [(&str, &str); 8] = [
     ("crates/cpu/src/kernels/", "SIMD tiles, and slices that tasks share"),
     ("crates/cpu/examples/", "a tile on its own, for the ceiling of the table"),
     ("crates/cpu/src/speed.rs", "a tile on its own, for the ceiling of this machine"),
     ("crates/cpu/src/memory.rs", "views of one block of memory"),
     ("crates/cpu/src/pages.rs", "advice on memory that an allocation holds"),
     ("crates/cpu/src/arms.rs", "operands that may lie where the result does"),
+    ("crates/cuda/src/", "calls of the driver and of NCCL"),
     ("crates/data/src/", "memory maps, and libwebp"),
 ];
 

@@ -6,6 +6,7 @@ pub mod gradient;
 pub mod pictures;
 mod pixels;
 mod stage;
+pub mod stand_in;
 
 pub use bench::Bench;
 pub use pixels::{Pixels, Silent};

@@ -68,6 +68,11 @@ impl Compiled {
         &self.tensors[t.index()]
     }
 
+    /// The tensor whose memory this one lies in, and the first element there.
+    pub fn root(&self, t: T) -> (T, usize) {
+        root(&self.tensors, t)
+    }
+
     /// A program.
     pub fn program(&self, program: Program) -> &Listing {
         &self.programs[program.0]

@@ -1,0 +1,1 @@
+//! Images and copies in other types.

@@ -1,0 +1,31 @@
+//! The CUDA layer, without a GPU: the unchanged crate `cuda` on a stand-in for the driver that runs the
+//! project's own kernels; on a GPU where `DUEL_CUDA=real` says so.
+
+/// Elementwise operations and maxout.
+mod activation;
+/// Batch norm.
+mod batch_norm;
+/// Convolutions.
+mod conv;
+/// Images and copies in other types.
+mod image;
+/// Sums of expressions.
+mod loss;
+/// Products of matrices.
+mod matmul;
+/// Draws.
+mod noise;
+/// What compares a GPU with cores.
+mod parity;
+/// Pooling and upsampling.
+mod pool;
+/// PTX and the structs of parameters.
+mod ptx;
+/// Sums.
+mod reduce;
+/// Graphs, clocks, inputs, checks: what runs programs.
+mod replay;
+/// Whole steps of both networks.
+mod steps;
+/// The guard, optimisers and averages.
+mod update;
