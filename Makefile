@@ -10,10 +10,10 @@ DUEL     := target/release/duel
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
 export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment runs doctor schema test bench bench-import check clean build
+.PHONY: help experiment runs doctor schema test kernels kernels-check bench bench-import check clean build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  EXP=name      which experiment, e.g. EXP=gan_gaussian; those there are:"
 	@ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
 	@echo "  LSUN=path     your copy of bedroom_train_lmdb, for EXP=dcgan_lsun; it is imported once"
@@ -44,6 +44,12 @@ schema: build ## target/experiment.schema.json and target/ablation.schema.json, 
 test: ## all tests
 	@bash tests/readers/setup.sh $(READERS) || echo "tests that read with Python's libraries are left out" >&2
 	cargo test --locked --workspace
+
+kernels: ## kernels/ptx, for the sources that changed; fetches NVIDIA's compiler once
+	kernels/build.sh
+
+kernels-check: ## whether kernels/ptx is what the sources give, for each GPU generation; no spills
+	kernels/build.sh --check
 
 bench: build ## steps against PyTorch's, layer by layer, in one run; writes target/bench.json
 	@bash tests/peer/setup.sh $(VENV) || echo "no PyTorch to compare with: the bench runs alone" >&2
