@@ -75,7 +75,7 @@ pub fn play(device: &mut dyn Device, tape: &Tape, options: &Options) -> Vec<(T, 
     device.load(tape, options).expect("the tape loads");
     let real = device.real_bytes();
     let compiled = tape.compile(options);
-    let used = |t: &T| compiled.plan.place(*t).is_some();
+    let used = |t: &T| compiled.plan.byte_offset(*t, real).is_some();
     let tensors: Vec<T> = tape.all().into_iter().filter(used).collect();
     let is = |t: T, kinds: &[Kind]| kinds.contains(&tape.tensor(t).kind);
     for &t in &tensors {
