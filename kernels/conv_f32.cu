@@ -1,0 +1,23 @@
+// Convolutions in f32 on CUDA cores: equations in conv.cuh, what blocks own in conv_gather.cuh and
+// conv_wgrad.cuh. A block of 128 threads owns the part of the result that its name says, its four warps a
+// quarter of it each.
+#include "conv_wgrad.cuh"
+
+template <int M, int N, int STAGES>
+using FpropTile = Tile<Full32, M, N, 2, 2, STAGES, true, true>;
+template <int M, int N, int STAGES>
+using DgradTile = Tile<Full32, M, N, 2, 2, STAGES, true, false>;
+template <int M, int N, int STAGES>
+using WgradTile = Tile<Full32, M, N, 2, 2, STAGES, false, false>;
+using ThinTile = Tile<Full32, 128, 16, 4, 1, 4, true, true>;
+
+KERNEL(128, conv_fprop_f32_64x64, ConvParams) { conv_gather<FpropTile<64, 64, 4>, false, CHUNKS>(p); }
+KERNEL(128, conv_fprop_f32_elements, ConvParams) { conv_gather<FpropTile<64, 64, 2>, false, ELEMENTS>(p); }
+
+KERNEL(128, conv_dgrad_f32_64x64, ConvParams) { conv_gather<DgradTile<64, 64, 4>, true, CHUNKS>(p); }
+KERNEL(128, conv_dgrad_f32_thin, ConvParams) { conv_gather<ThinTile, true, THIN>(p); }
+KERNEL(128, conv_dgrad_f32_elements, ConvParams) { conv_gather<FpropTile<64, 64, 2>, true, ELEMENTS>(p); }
+
+KERNEL(128, conv_wgrad_f32_64x64, ConvParams) { conv_wgrad<WgradTile<64, 64, 4>, CHUNKS>(p); }
+KERNEL(128, conv_wgrad_f32_thin, ConvParams) { conv_wgrad<WgradTile<64, 64, 3>, THIN>(p); }
+KERNEL(128, conv_wgrad_f32_elements, ConvParams) { conv_wgrad<WgradTile<64, 64, 2>, ELEMENTS>(p); }
