@@ -7,6 +7,8 @@ mod activation;
 mod batch_norm;
 /// Convolutions.
 mod conv;
+/// Tapes with numbers of a test's choice.
+mod fed;
 /// Images and copies in other types.
 mod image;
 /// Sums of expressions.
