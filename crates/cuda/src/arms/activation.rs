@@ -81,20 +81,19 @@ pub(super) fn map_into(
     let most = b.card.multiprocessors * BLOCKS;
     let wide = |t: &Tensor| t.aligned(16) && t.dtype != Type::U8;
     let full = access.iter().all(|access| *access == Access::Full);
-    if full && wide(&y) && operands.iter().all(wide) {
-        if let Some((operation, numbers, [i, j])) = direct(expr) {
-            let operand = |i: u8| operands.get(i as usize).copied().unwrap_or(Tensor::NONE);
-            let params = MapDirectParams {
-                a: operand(i),
-                b: operand(j),
-                y,
-                operation: operation as u32,
-                numbers,
-                unused: 0,
-            };
-            let blocks = y.len.div_ceil(DIRECT).min(most);
-            return b.launch("map_direct", Grid::line(blocks, THREADS), &params);
-        }
+    let all_wide = full && wide(&y) && operands.iter().all(wide);
+    if let Some((operation, numbers, [i, j])) = direct(expr).filter(|_| all_wide) {
+        let operand = |i: u8| operands.get(i as usize).copied().unwrap_or(Tensor::NONE);
+        let params = MapDirectParams {
+            a: operand(i),
+            b: operand(j),
+            y,
+            operation: operation as u32,
+            numbers,
+            unused: 0,
+        };
+        let blocks = y.len.div_ceil(DIRECT).min(most);
+        return b.launch("map_direct", Grid::line(blocks, THREADS), &params);
     }
     let (expr, shared) = Program::new(expr, access, operands, shape, true);
     let params = MapParams { expr, y, wide: u32::from(wide(&y)), unused: [0; 3] };
