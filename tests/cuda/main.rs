@@ -19,6 +19,8 @@ mod matmul;
 mod noise;
 /// What compares a GPU with cores.
 mod parity;
+/// Every kernel under sanitizers, and bugs that are planted to be found.
+mod planted;
 /// Pooling and upsampling.
 mod pool;
 /// PTX and the structs of parameters.

@@ -4,7 +4,7 @@
 # Leaves OUT/libcuda.so.1 and OUT/libnccl.so.2, which take the place of NVIDIA's in a process that is started
 # with LD_LIBRARY_PATH=OUT. Only what changed is built, and nothing is said if all is well. KERNELS=folder
 # takes the kernels from elsewhere. With `drive`, leaves OUT/drive/drive instead, which runs every kernel under
-# sanitizers; it takes names of cases.
+# sanitizers; it takes names of cases, and CASES=names builds it with these alone.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 goal=${2-all}
