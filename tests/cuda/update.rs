@@ -1,6 +1,6 @@
 //! The guard, optimisers and averages.
 
-use crate::parity::{clock, device, difference, reals};
+use crate::parity::{clock, device, difference};
 use cuda::Precision;
 use tape::{Clock, Device, Dtype, Init, Program, T, Tape};
 
@@ -99,7 +99,7 @@ struct Guarded {
 impl Guarded {
     fn new() -> Self {
         let tape = Tape::new(1);
-        let length = |i: usize| if i % 3 == 0 { 1 } else { 1021 * i };
+        let length = |i: usize| if i.is_multiple_of(3) { 1 } else { 1021 * i };
         let input = |i: usize| tape.input(&format!("x{i}"), Dtype::Real, [length(i)]);
         let tensors: Vec<T> = (0..10).map(input).collect();
         let program = tape.record("p", |t| {
