@@ -246,7 +246,7 @@ fn maxout_of_equals_and_of_nan() {
     };
     let value = |name: &str, i: usize| match (name, (i * i + i / 7) % 5) {
         ("dy", _) => 1.0 + i as f64,
-        (_, 4) if i % 3 == 0 => f64::NAN,
+        (_, 4) if i.is_multiple_of(3) => f64::NAN,
         (_, n) => n as f64,
     };
     let Some(results) = both(Precision::F32, record, value) else { return };
