@@ -220,6 +220,6 @@ mod tests {
             let sum = if i == 0 { 0 } else { 11 + i };
             steps.push(Step::Binary(Binary::Add, sum, i + 1));
         }
-        assert_eq!(slots(&Expr { steps }).1, 11);
+        assert_eq!(slots(&Expr { steps }).1, 12);
     }
 }
