@@ -9,6 +9,7 @@
 mod activation;
 mod batch_norm;
 mod conv;
+mod gemm;
 mod image;
 mod loss;
 mod matmul;
