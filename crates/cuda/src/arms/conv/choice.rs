@@ -32,7 +32,7 @@ pub struct Choice {
 const LARGE: Tile = Tile { m: 128, n: 128, stages: 4 };
 const MIDDLE: Tile = Tile { m: 128, n: 64, stages: 5 };
 const SMALL: Tile = Tile { m: 64, n: 64, stages: 6 };
-/// For result of few channels.
+/// For results of few channels.
 const THIN: Tile = Tile { m: 128, n: 16, stages: 4 };
 
 /// The tiles that kernels of a kind come in.
@@ -149,5 +149,84 @@ fn kernel(pass: Pass, operands: Operands, math: Math, tile: Tile) -> &'static st
         (Math::F32, Wgrad, Chunks, ..) => "conv_wgrad_f32_64x64",
         (Math::F32, Wgrad, Thin, ..) => "conv_wgrad_f32_thin",
         (Math::F32, Wgrad, Elements, ..) => "conv_wgrad_f32_elements",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Type;
+
+    /// A layer of a network on 64×64 images at batch 128.
+    fn layer(h: usize, c: usize, k: usize, kernel: usize, pad: usize) -> Conv {
+        let [n, p] = [128, h / 2];
+        Conv { n, h, w: h, c, p, q: p, k, r: kernel, s: kernel, stride: 2, pad }
+    }
+
+    fn chosen(pass: Pass, c: &Conv, math: Math) -> Choice {
+        let dtype = if math == Math::Bf16 { Type::Bf16 } else { Type::F32 };
+        let operand = Tensor { at: 256, dtype, len: 1 };
+        match pass {
+            Pass::Wgrad => Choice::wgrad(c, [operand; 2], math, Card::H100),
+            _ => Choice::gather(pass, c, [operand; 2], math, Card::H100),
+        }
+    }
+
+    fn names(c: &Conv, math: Math) -> [&'static str; 3] {
+        [Pass::Fprop, Pass::Dgrad, Pass::Wgrad].map(|pass| chosen(pass, c, math).kernel)
+    }
+
+    /// A card of 132 multiprocessors is filled by 264 large blocks; smaller layers are cut finer.
+    #[test]
+    fn deep_layers_fill_the_card() {
+        let large = layer(32, 128, 256, 4, 1);
+        let kernels =
+            ["conv_fprop_bf16_128x128", "conv_dgrad_bf16_128x128", "conv_wgrad_bf16_128x128"];
+        assert_eq!(names(&large, Math::Bf16), kernels);
+        for (h, c, k) in [(32, 64, 128), (16, 128, 256), (8, 256, 512), (8, 512, 1024)] {
+            for pass in [Pass::Fprop, Pass::Dgrad, Pass::Wgrad] {
+                let choice = chosen(pass, &layer(h, c, k, 4, 1), Math::Bf16);
+                let blocks: u32 = choice.grid.blocks.iter().product();
+                assert!(blocks >= 128, "{h}, {c}, {k}: {choice:?}");
+            }
+        }
+    }
+
+    /// Dgrad has a phase for each way to divide by the stride, wgrad a part for each share of pixels.
+    #[test]
+    fn phases_and_parts_are_blocks() {
+        let c = layer(32, 64, 128, 4, 1);
+        let dgrad = chosen(Pass::Dgrad, &c, Math::Bf16);
+        assert_eq!((dgrad.grid.blocks[2], dgrad.rows), (4, 4 * 128 * 256 / 128));
+        let wgrad = chosen(Pass::Wgrad, &c, Math::Bf16);
+        assert_eq!(wgrad.grid.blocks[2] as usize, wgrad.parts);
+        assert!(wgrad.parts > 8 && wgrad.parts * wgrad.steps >= 128 * 256 / 32, "{wgrad:?}");
+    }
+
+    #[test]
+    fn images_come_by_elements() {
+        let c = layer(64, 3, 64, 5, 2);
+        let kernels = ["conv_fprop_bf16_elements", "conv_dgrad_bf16_thin", "conv_wgrad_bf16_thin"];
+        assert_eq!(names(&c, Math::Bf16), kernels);
+        let odd = Conv { k: 6, ..c };
+        let kernels = ["elements", "elements", "elements"];
+        let ends = names(&odd, Math::F32).map(|name| name.rsplit('_').next().unwrap());
+        assert_eq!(ends, kernels);
+    }
+
+    /// The shapes by which `tests/cuda/conv.rs` meets the large tiles.
+    #[test]
+    fn shapes_that_meet_large_tiles() {
+        let square = |h, c, k, r| {
+            let (p, q, s) = (h, h, r);
+            Conv { n: 1, h, w: h, c, p, q, k, r, s, stride: 1, pad: r / 2 }
+        };
+        assert_eq!(names(&square(181, 8, 128, 1), Math::Bf16)[0], "conv_fprop_bf16_128x128");
+        assert_eq!(names(&square(181, 128, 8, 1), Math::Bf16)[1], "conv_dgrad_bf16_128x128");
+        assert_eq!(names(&square(3, 264, 1032, 5), Math::Bf16)[2], "conv_wgrad_bf16_128x128");
+        let tf32 = names(&square(181, 8, 128, 1), Math::Tf32);
+        let kernels =
+            ["conv_fprop_tf32_128x64", "conv_dgrad_tf32_128x64", "conv_wgrad_tf32_128x64"];
+        assert_eq!(tf32, kernels);
     }
 }
