@@ -15,6 +15,8 @@ mod image;
 mod loss;
 /// Products of matrices.
 mod matmul;
+/// Sums over ranks.
+mod nccl;
 /// Draws.
 mod noise;
 /// What compares a GPU with cores.

@@ -10,7 +10,8 @@ const SPIN: Duration = Duration::from_micros(100);
 /// The longest pause between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Waits until `ready`; between looks, `check` may end it with an error. It is told the time so far.
+/// Waits until `ready`; between looks, `check` may end it with an error. It is told the time so far, and asked
+/// once more behind the last look, with no time: work that was given up ends too, without a result.
 pub(crate) fn until(
     ready: impl Fn() -> Result<bool, CudaError>,
     check: impl Fn(Duration) -> Result<(), CudaError>,
@@ -24,7 +25,7 @@ pub(crate) fn until(
             false => thread::sleep((waited / 16).min(PAUSE)),
         }
     }
-    Ok(())
+    check(Duration::ZERO)
 }
 
 /// Whether all work of a stream is done. A failure of that work comes out here.
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ready_is_not_checked() {
+    fn what_ends_is_checked_once_more() {
         let looks = Cell::new(0);
         let ready = || Ok(looks.replace(looks.get() + 1) == 2);
         let checks = Cell::new(0);
@@ -72,7 +73,9 @@ mod tests {
             Ok(())
         };
         until(ready, check).expect("ready at the third look");
-        assert_eq!((looks.get(), checks.get()), (3, 2));
-        until(|| Ok(true), |_| unreachable!()).expect("ready at once");
+        assert_eq!((looks.get(), checks.get()), (3, 3));
+        let given_up = |_| Err(CudaError::Misuse("given up".to_string()));
+        let answer = until(|| Ok(true), given_up);
+        assert_eq!(answer.expect_err("there is no result").to_string(), "given up");
     }
 }

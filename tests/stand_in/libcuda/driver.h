@@ -61,6 +61,7 @@ struct Node {
   Work work;
   std::vector<uint32_t> after;
   uint64_t lane;
+  bool host;  // a function of the host
 };
 
 struct Graph {
@@ -110,7 +111,7 @@ int most_dynamic_shared(const Device& device);
 // A stream handle of the API; null and the legacy handles mean the context's legacy stream.
 Stream* stream(void* handle);
 // Puts work into a stream: into its graph if it is being captured.
-Result enqueue(Stream& stream, Work work);
+Result enqueue(Stream& stream, Work work, bool host = false);
 // Calls that a capture of this thread, or a global capture of any thread, forbids. They invalidate it.
 Result forbidden_in_capture();
 

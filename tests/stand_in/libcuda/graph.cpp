@@ -30,7 +30,7 @@ API int cuGraphLaunch(void* handle, void* stream_handle) {
   for (const Node& node : executable.graph.nodes) {
     std::vector<TaskPtr> after{begin};
     for (const uint32_t before : node.after) after.push_back(tasks[before]);
-    tasks.push_back(add_task(*into->context, node.lane, node.work, after));
+    tasks.push_back(add_task(*into->context, node.lane, node.work, after, node.host));
     all.push_back(tasks.back());
   }
   into->last = executable.last = add_task(*into->context, into->id, nullptr, all);

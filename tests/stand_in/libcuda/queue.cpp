@@ -38,7 +38,19 @@ uint64_t draw() {
   return mix(drawn->back().second);
 }
 
-// Takes a task out of those that are ready and runs it.
+// Marks a task as done.
+void end(const TaskPtr& task) {
+  task->work = nullptr;
+  task->running = false;
+  task->done = true;
+  for (const TaskPtr& next : task->before)
+    if (--next->unmet == 0) ready().push_back(next);
+  task->before.clear();
+  task->after.clear();
+  changed().notify_all();
+}
+
+// Takes a task out of those that are ready and runs it; a function of the host is only begun.
 void run(Lock& held, TaskPtr task) {
   auto& list = ready();
   for (size_t i = 0; i < list.size(); ++i)
@@ -47,19 +59,20 @@ void run(Lock& held, TaskPtr task) {
       break;
     }
   task->running = true;
+  if (task->host) {
+    std::thread([task] {
+      task->work();
+      Lock held(lock());
+      end(task);
+    }).detach();
+    return;
+  }
   if (task->work) {
     held.unlock();
     task->work();
     held.lock();
-    task->work = nullptr;
   }
-  task->running = false;
-  task->done = true;
-  for (const TaskPtr& next : task->before)
-    if (--next->unmet == 0) list.push_back(next);
-  task->before.clear();
-  task->after.clear();
-  changed().notify_all();
+  end(task);
 }
 
 void need(const TaskPtr& task, std::unordered_set<Task*>& needed) {
@@ -100,7 +113,7 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-TaskPtr add_task(Context& context, uint64_t lane, Work work, const std::vector<TaskPtr>& after) {
+TaskPtr add_task(Context& context, uint64_t lane, Work work, const std::vector<TaskPtr>& after, bool host) {
   static auto* const served = new std::unordered_set<Context*>;
   if (served->insert(&context).second) start_background(context);
   auto task = std::make_shared<Task>();
@@ -109,6 +122,7 @@ TaskPtr add_task(Context& context, uint64_t lane, Work work, const std::vector<T
   task->lane = lane;
   task->thread = this_thread();
   task->enqueued = now();
+  task->host = host;
   for (const TaskPtr& before : after)
     if (before && !before->done) {
       task->after.push_back(before);

@@ -16,6 +16,7 @@ struct Task {
   uint64_t lane;    // whose work: a stream, or a branch of a graph
   uint64_t thread;  // that enqueued it
   double enqueued;
+  bool host;        // a function of the host: it may wait for another process, so it has a thread of its own
   bool running = false, done = false;
   uint32_t unmet = 0;
   std::vector<std::shared_ptr<Task>> after, before;
@@ -23,10 +24,10 @@ struct Task {
 using TaskPtr = std::shared_ptr<Task>;
 
 // Adds a task that comes after others. All of these are called under the lock.
-TaskPtr add_task(Context& context, uint64_t lane, Work work, const std::vector<TaskPtr>& after);
+TaskPtr add_task(Context& context, uint64_t lane, Work work, const std::vector<TaskPtr>& after, bool host = false);
 // Runs what must be run until `task` is done. The lock is let go while work runs.
 void wait_for(Lock& held, const TaskPtr& task);
-// Runs one task that may run, if there is one. A program that asks again and again gets on.
+// Runs one task that may run, if there is one. A program that asks again and again gets on, and never waits.
 void run_one(Lock& held, Context& context);
 // Waits for all that is under way in a context.
 void wait_for_all(Lock& held, Context& context);

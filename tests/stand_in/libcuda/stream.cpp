@@ -34,9 +34,9 @@ std::vector<TaskPtr> predecessors(const Stream& stream) {
   return after;
 }
 
-void append(Stream& stream, Work work, std::vector<TaskPtr> after) {
+void append(Stream& stream, Work work, std::vector<TaskPtr> after, bool host = false) {
   for (TaskPtr& task : predecessors(stream)) after.push_back(std::move(task));
-  stream.last = add_task(*stream.context, stream.id, std::move(work), after);
+  stream.last = add_task(*stream.context, stream.id, std::move(work), after, host);
 }
 
 }  // namespace
@@ -46,14 +46,14 @@ Stream* stream(void* handle) {
   return current() ? current()->legacy.get() : nullptr;
 }
 
-Result enqueue(Stream& stream, Work work) {
+Result enqueue(Stream& stream, Work work, bool host) {
   if (!stream.capture) {
-    append(stream, std::move(work), {});
+    append(stream, std::move(work), {}, host);
     return SUCCESS;
   }
   if (stream.capture->invalid) return STREAM_CAPTURE_INVALIDATED;
   auto& nodes = stream.capture->graph.nodes;
-  nodes.push_back({std::move(work), stream.tails, stream.id});
+  nodes.push_back({std::move(work), stream.tails, stream.id, host});
   stream.tails = {uint32_t(nodes.size() - 1)};
   return SUCCESS;
 }
@@ -279,5 +279,5 @@ API int cuLaunchHostFunc(void* handle, void (*function)(void*), void* data) {
   Stream* const one = stream(handle);
   if (!one) return INVALID_CONTEXT;
   if (!function) return INVALID_VALUE;
-  return enqueue(*one, [=] { function(data); });
+  return enqueue(*one, [=] { function(data); }, true);
 }

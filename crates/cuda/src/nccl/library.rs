@@ -3,6 +3,7 @@
 use super::error::NcclError;
 use crate::error::CudaError;
 use libloading::Library as Shared;
+use std::error::Error;
 use std::ffi::{CStr, OsString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -125,7 +126,7 @@ impl Library {
         fn call<F: Copy>(shared: &Shared, name: &str) -> Result<F, Missing> {
             // SAFETY: the symbol has the type that nccl.h declares, as the fields of `Library` repeat it.
             let found = unsafe { shared.get::<F>(name) };
-            found.map(|symbol| *symbol).map_err(|why| Missing::Symbol(why.to_string()))
+            found.map(|symbol| *symbol).map_err(|why| Missing::Symbol(in_full(&why)))
         }
         let get_version: unsafe extern "C" fn(*mut c_int) -> Answer =
             call(&shared, "ncclGetVersion")?;
@@ -196,10 +197,15 @@ fn first<const N: usize>(paths: [PathBuf; N]) -> Result<Shared, String> {
         // SAFETY: NCCL's initialisers only set up its own state.
         match unsafe { Shared::new(&path) } {
             Ok(shared) => return Ok(shared),
-            Err(error) => _ = why.get_or_insert(error.to_string()),
+            Err(error) => _ = why.get_or_insert_with(|| in_full(&error)),
         }
     }
     Err(why.expect("there is something to try"))
+}
+
+/// An error with what it came from, which is what the dynamic linker said.
+fn in_full(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), in_full)
 }
 
 /// `NCCL_VERSION_CODE` of a version.
