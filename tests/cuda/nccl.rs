@@ -60,6 +60,8 @@ impl Ranks {
 
     /// All ranks, to their end.
     fn run(&self, job: &str, seconds: u64, how: &str) -> Vec<Output> {
+        // The id of the run before is good for no other.
+        let _ = fs::remove_file(self.folder.path().join("id"));
         let all: Vec<_> = (0..self.world).map(|r| self.start(r, job, seconds, how)).collect();
         all.into_iter().map(|rank| rank.wait_with_output().expect("it ends")).collect()
     }
