@@ -78,9 +78,10 @@ inline void expect_sums(const std::string& name, const Array& partials, uint32_t
   expect(name + ", its sums", sums, [&](uint32_t i) { return i == 2 * columns ? pixels : wanted(i); }, 10 * EXACT);
 }
 
-// Fprop or dgrad by one kernel, ended in one way.
+// Fprop or dgrad by one kernel, ended in one way; on so many blocks with `places` as all shared memory where
+// they are not those of tiles.
 inline void gather_case(const std::string& name, bool dgrad, const Geometry& g, const Sizes& sizes, uint32_t places,
-                        Type type_a, Type type_b, Type type_y, FinishKind kind) {
+                        Type type_a, Type type_b, Type type_y, FinishKind kind, uint32_t blocks = 0) {
   const uint32_t features = uint32_t(g.n * g.p * g.q * g.k), image = uint32_t(g.n * g.h * g.w * g.c);
   const Array a = random(type_a, dgrad ? features : image, 1), w = random(type_b, uint32_t(g.k * g.r * g.s * g.c), 2);
   const uint32_t columns = uint32_t(dgrad ? g.c : g.k), phases = dgrad ? uint32_t(g.stride * g.stride) : 1;
@@ -99,7 +100,10 @@ inline void gather_case(const std::string& name, bool dgrad, const Geometry& g, 
     p.finish.statistics = statistics.at(), p.finish.gain = gain.at(), p.finish.shift = shift.at();
   if (kind >= FINISH_MOMENTS) p.finish.partials = partials.at();
   const float slope = p.finish.slope = kind == FINISH_PLAIN ? 1.0f : 0.25f;
-  run(name.c_str(), dim3(sizes.tiles(rows, columns), 1, phases), 128, sizes.shared() + places, p);
+  if (blocks)
+    run(name.c_str(), dim3(blocks), 128, places, p);
+  else
+    run(name.c_str(), dim3(sizes.tiles(rows, columns), 1, phases), 128, sizes.shared() + places, p);
 
   const Definition definition{g, a, w};
   const auto normal = [&](uint32_t i) { return (double(other[i]) - statistics[i % columns]) * statistics[columns + i % columns]; };
@@ -170,6 +174,10 @@ inline void conv_cases(const std::string& math, Type type, std::initializer_list
   }
   gather_case(name("dgrad", "thin"), true, few, Sizes{128, 16, 4}, 0, type, F32, F32, FINISH_PLAIN);
   gather_case(name("dgrad", "thin"), true, few, Sizes{128, 16, 4}, 0, type, BF16, F32, FINISH_ACTIVATE);
+  if (math != "f32")
+    // One tile of 8×16 pixels covers an image; taps meet 3×3 of its neighbours.
+    for (const FinishKind kind : {FINISH_PLAIN, FINISH_ACCUMULATE, FINISH_ACTIVATE, FINISH_GATE})
+      gather_case(name("dgrad", "halo"), true, few, Sizes{128, 16, 4}, 128 * (10 * 18 + 9 * 16), type, type, F32, kind, few.n);
   for (const Sizes& sizes : chunked_wgrad)
     for (const Geometry& g : {halved, same}) wgrad_case(name("wgrad", size(sizes)), g, sizes, type, type, type);
   wgrad_case(name("wgrad", "thin"), few, Sizes{64, 64, 3}, type, type, F32);

@@ -71,16 +71,17 @@ pub(super) fn conv(b: &mut Builder<'_>, node: &Node, fused: &Fused) -> Result<()
 fn gather(b: &mut Builder<'_>, node: &Node, fused: &Fused, y: Tensor) {
     let operands = fused.operands(&node.ins);
     let [first, weights] = operands.reads.map(|read| b.operand(read[0]));
-    let choice = Choice::gather(fused.pass, &fused.conv, [first, weights], b.math, b.card);
+    let sums = node.outs.get(1).map(|&t| b.tensor(t));
+    let product = [first, weights];
+    let choice = Choice::gather(fused.pass, &fused.conv, product, sums.is_some(), b.math, b.card);
     let n = if fused.pass == Pass::Dgrad { fused.conv.c } else { fused.conv.k };
     let others: Vec<Tensor> = operands.finish.iter().map(|&t| b.tensor(t)).collect();
     let found = finish::of(&fused.finish, &others, y, n);
     let mut finish = found.unwrap_or(Finish::plain(y, n));
-    let sums = node.outs.get(1).map(|&t| b.tensor(t));
     if sums.is_some() {
         finish.partials = b.scratch(Type::F32, choice.rows * 2 * n).at;
     }
-    launch(b, fused.pass, &fused.conv, [first, weights], finish, &choice);
+    launch(b, fused.pass, &fused.conv, product, finish, &choice);
     if let Some(sums) = sums {
         let params = ConvSumsParams {
             partials: finish.partials,

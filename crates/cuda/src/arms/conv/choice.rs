@@ -6,11 +6,12 @@ use crate::launch::Grid;
 use crate::tensor::Tensor;
 use tape::{Conv, Pass};
 
-/// How the operands come into shared memory; see `kernels/conv_gather.cuh`.
+/// How the operands come into shared memory; see `kernels/conv_gather.cuh` and `conv_halo.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operands {
     Chunks,
     Thin,
+    Halo,
     Elements,
 }
 
@@ -34,6 +35,10 @@ const MIDDLE: Tile = Tile { m: 128, n: 64, stages: 5 };
 const SMALL: Tile = Tile { m: 64, n: 64, stages: 6 };
 /// For results of few channels.
 const THIN: Tile = Tile { m: 128, n: 16, stages: 4 };
+/// Pixels of a block that reads its features with their neighbours, high and wide, and most offsets that the
+/// taps of one axis may meet.
+const HALO: [usize; 2] = [8, 16];
+const MOST_OFFSETS: usize = 5;
 
 /// The tiles that kernels of a kind come in.
 fn tiles(pass: Pass, operands: Operands, math: Math) -> Vec<Tile> {
@@ -41,7 +46,7 @@ fn tiles(pass: Pass, operands: Operands, math: Math) -> Vec<Tile> {
     match (operands, math) {
         (Operands::Elements, _) => vec![stages(2)],
         (Operands::Thin, _) if pass == Pass::Wgrad => vec![stages(3)],
-        (Operands::Thin, _) => vec![THIN],
+        (Operands::Thin | Operands::Halo, _) => vec![THIN],
         (Operands::Chunks, Math::Bf16) => vec![LARGE, MIDDLE, SMALL],
         (Operands::Chunks, Math::Tf32) => vec![MIDDLE, SMALL],
         (Operands::Chunks, Math::F32) => vec![stages(4)],
@@ -49,14 +54,27 @@ fn tiles(pass: Pass, operands: Operands, math: Math) -> Vec<Tile> {
 }
 
 impl Choice {
-    /// For fprop of x and w, or dgrad of dy and w.
-    pub fn gather(pass: Pass, c: &Conv, [a, w]: [Tensor; 2], math: Math, card: Card) -> Self {
+    /// For fprop of x and w, or dgrad of dy and w, whose finish leaves sums or not.
+    pub fn gather(
+        pass: Pass,
+        c: &Conv,
+        [a, w]: [Tensor; 2],
+        sums: bool,
+        math: Math,
+        card: Card,
+    ) -> Self {
         let (inner, n, phases) = match pass {
             Pass::Dgrad => (c.k, c.c, c.stride * c.stride),
             _ => (c.c, c.k, 1),
         };
         let whole = gemm::chunks(math, a, inner);
-        let operands = if whole && gemm::chunks(math, w, c.c) {
+        let offsets = [c.r, c.s].map(|size| offsets(size, c.pad, c.stride));
+        let halo = pass == Pass::Dgrad
+            && phases * n <= THIN.n as usize
+            && offsets.iter().all(|&count| count <= MOST_OFFSETS);
+        let operands = if whole && halo && !sums && math != Math::F32 {
+            return Self::halo(c, offsets, math);
+        } else if whole && gemm::chunks(math, w, c.c) {
             Operands::Chunks
         } else if whole && pass == Pass::Dgrad && n <= 2 * THIN.n as usize {
             Operands::Thin
@@ -70,6 +88,17 @@ impl Choice {
         let tile = gemm::tile(&work, &tiles(pass, operands, math), math, card);
         let rows = phases * work.m.div_ceil(tile.m as usize);
         Self { rows, ..Self::new(pass, operands, math, tile, &work, 1) }
+    }
+
+    /// For dgrad to few channels, which meets so many offsets of features high and wide.
+    fn halo(c: &Conv, [high, wide]: [usize; 2], math: Math) -> Self {
+        let blocks = c.n * c.p.div_ceil(HALO[0]) * c.q.div_ceil(HALO[1]);
+        let pixels = (HALO[0] + high - 1) * (HALO[1] + wide - 1);
+        let rows = pixels + high * wide * THIN.n as usize;
+        let (blocks, shared) = ([blocks as u32, 1, 1], 128 * rows as u32);
+        let grid = Grid { blocks, threads: THREADS, shared };
+        let kernel = kernel(Pass::Dgrad, Operands::Halo, math, THIN);
+        Self { kernel, grid, parts: 1, steps: 0, rows: 0 }
     }
 
     /// For wgrad of dy and x.
@@ -108,10 +137,18 @@ impl Choice {
     }
 }
 
+/// How many offsets of features the taps of an axis meet, over all phases: `HaloAxis` of `conv_halo.cuh`.
+fn offsets(size: usize, pad: usize, stride: usize) -> usize {
+    let [size, pad, stride] = [size, pad, stride].map(|n| n as isize);
+    let first = (pad - (size - 1)).div_euclid(stride)
+        + isize::from((pad - (size - 1)).rem_euclid(stride) > 0);
+    ((stride - 1 + pad) / stride - first + 1) as usize
+}
+
 /// Names are literals, so that they can be searched for.
 #[rustfmt::skip]
 fn kernel(pass: Pass, operands: Operands, math: Math, tile: Tile) -> &'static str {
-    use Operands::{Chunks, Elements, Thin};
+    use Operands::{Chunks, Elements, Halo, Thin};
     use Pass::{Dgrad, Fprop, Wgrad};
     match (math, pass, operands, tile.m, tile.n) {
         (Math::Bf16, Fprop, Chunks, 128, 128) => "conv_fprop_bf16_128x128",
@@ -121,34 +158,36 @@ fn kernel(pass: Pass, operands: Operands, math: Math, tile: Tile) -> &'static st
         (Math::Bf16, Dgrad, Chunks, 128, 128) => "conv_dgrad_bf16_128x128",
         (Math::Bf16, Dgrad, Chunks, 128, _) => "conv_dgrad_bf16_128x64",
         (Math::Bf16, Dgrad, Chunks, ..) => "conv_dgrad_bf16_64x64",
+        (Math::Bf16, Dgrad, Halo, ..) => "conv_dgrad_bf16_halo",
         (Math::Bf16, Dgrad, Thin, ..) => "conv_dgrad_bf16_thin",
         (Math::Bf16, Dgrad, Elements, ..) => "conv_dgrad_bf16_elements",
         (Math::Bf16, Wgrad, Chunks, 128, 128) => "conv_wgrad_bf16_128x128",
         (Math::Bf16, Wgrad, Chunks, 128, _) => "conv_wgrad_bf16_128x64",
         (Math::Bf16, Wgrad, Chunks, ..) => "conv_wgrad_bf16_64x64",
         (Math::Bf16, Wgrad, Thin, ..) => "conv_wgrad_bf16_thin",
-        (Math::Bf16, Wgrad, Elements, ..) => "conv_wgrad_bf16_elements",
+        (Math::Bf16, Wgrad, ..) => "conv_wgrad_bf16_elements",
 
         (Math::Tf32, Fprop, Chunks, 128, _) => "conv_fprop_tf32_128x64",
         (Math::Tf32, Fprop, Chunks, ..) => "conv_fprop_tf32_64x64",
         (Math::Tf32, Fprop, ..) => "conv_fprop_tf32_elements",
         (Math::Tf32, Dgrad, Chunks, 128, _) => "conv_dgrad_tf32_128x64",
         (Math::Tf32, Dgrad, Chunks, ..) => "conv_dgrad_tf32_64x64",
+        (Math::Tf32, Dgrad, Halo, ..) => "conv_dgrad_tf32_halo",
         (Math::Tf32, Dgrad, Thin, ..) => "conv_dgrad_tf32_thin",
         (Math::Tf32, Dgrad, Elements, ..) => "conv_dgrad_tf32_elements",
         (Math::Tf32, Wgrad, Chunks, 128, _) => "conv_wgrad_tf32_128x64",
         (Math::Tf32, Wgrad, Chunks, ..) => "conv_wgrad_tf32_64x64",
         (Math::Tf32, Wgrad, Thin, ..) => "conv_wgrad_tf32_thin",
-        (Math::Tf32, Wgrad, Elements, ..) => "conv_wgrad_tf32_elements",
+        (Math::Tf32, Wgrad, ..) => "conv_wgrad_tf32_elements",
 
         (Math::F32, Fprop, Chunks, ..) => "conv_fprop_f32_64x64",
         (Math::F32, Fprop, ..) => "conv_fprop_f32_elements",
         (Math::F32, Dgrad, Chunks, ..) => "conv_dgrad_f32_64x64",
         (Math::F32, Dgrad, Thin, ..) => "conv_dgrad_f32_thin",
-        (Math::F32, Dgrad, Elements, ..) => "conv_dgrad_f32_elements",
+        (Math::F32, Dgrad, ..) => "conv_dgrad_f32_elements",
         (Math::F32, Wgrad, Chunks, ..) => "conv_wgrad_f32_64x64",
         (Math::F32, Wgrad, Thin, ..) => "conv_wgrad_f32_thin",
-        (Math::F32, Wgrad, Elements, ..) => "conv_wgrad_f32_elements",
+        (Math::F32, Wgrad, ..) => "conv_wgrad_f32_elements",
     }
 }
 
@@ -168,7 +207,7 @@ mod tests {
         let operand = Tensor { at: 256, dtype, len: 1 };
         match pass {
             Pass::Wgrad => Choice::wgrad(c, [operand; 2], math, Card::H100),
-            _ => Choice::gather(pass, c, [operand; 2], math, Card::H100),
+            _ => Choice::gather(pass, c, [operand; 2], false, math, Card::H100),
         }
     }
 
@@ -206,12 +245,24 @@ mod tests {
     #[test]
     fn images_come_by_elements() {
         let c = layer(64, 3, 64, 5, 2);
-        let kernels = ["conv_fprop_bf16_elements", "conv_dgrad_bf16_thin", "conv_wgrad_bf16_thin"];
+        let kernels = ["conv_fprop_bf16_elements", "conv_dgrad_bf16_halo", "conv_wgrad_bf16_thin"];
         assert_eq!(names(&c, Math::Bf16), kernels);
+        // Sums are the thin kernel's.
+        let operand = Tensor { at: 256, dtype: Type::Bf16, len: 1 };
+        let choice = Choice::gather(Pass::Dgrad, &c, [operand; 2], true, Math::Bf16, Card::H100);
+        assert_eq!((choice.kernel, choice.rows), ("conv_dgrad_bf16_thin", 4 * 1024));
         let odd = Conv { k: 6, ..c };
         let kernels = ["elements", "elements", "elements"];
         let ends = names(&odd, Math::F32).map(|name| name.rsplit('_').next().unwrap());
         assert_eq!(ends, kernels);
+    }
+
+    /// Kernels of 3, 4 and 5 with step 2: a phase meets one or two, one or three neighbours.
+    #[test]
+    fn offsets_of_all_phases() {
+        let all = [(3, 1, 2), (4, 1, 2), (5, 2, 2), (3, 1, 1), (1, 0, 2), (2, 0, 3), (7, 3, 1)];
+        let counts = all.map(|(size, pad, stride)| offsets(size, pad, stride));
+        assert_eq!(counts, [2, 3, 3, 3, 1, 1, 7]);
     }
 
     /// The shapes by which `tests/cuda/conv.rs` meets the large tiles.
@@ -224,9 +275,10 @@ mod tests {
         assert_eq!(names(&square(181, 8, 128, 1), Math::Bf16)[0], "conv_fprop_bf16_128x128");
         assert_eq!(names(&square(181, 128, 8, 1), Math::Bf16)[1], "conv_dgrad_bf16_128x128");
         assert_eq!(names(&square(3, 264, 1032, 5), Math::Bf16)[2], "conv_wgrad_bf16_128x128");
-        let tf32 = names(&square(181, 8, 128, 1), Math::Tf32);
+        let [fprop, _, wgrad] = names(&square(181, 8, 128, 1), Math::Tf32);
+        let dgrad = names(&square(181, 128, 8, 1), Math::Tf32)[1];
         let kernels =
             ["conv_fprop_tf32_128x64", "conv_dgrad_tf32_128x64", "conv_wgrad_tf32_128x64"];
-        assert_eq!(tf32, kernels);
+        assert_eq!([fprop, dgrad, wgrad], kernels);
     }
 }
