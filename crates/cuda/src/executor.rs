@@ -1,25 +1,19 @@
-//! The executor: a compiled tape with a block of device memory, one graph per program.
+//! The executor: runs the programs of a loaded tape.
 
-use crate::arrive::Arrivals;
-use crate::builder::{Builder, Card};
+use crate::builder::Card;
 use crate::clock::Clock;
 use crate::error::{CudaError, Doing};
-use crate::gpu::{Block, Gpu};
-use crate::kernels::Kernels;
-use crate::launch::Launch;
+use crate::gpu::Gpu;
+use crate::loaded::Loaded;
 use crate::nccl::AllReduce;
-use crate::place::{LANDINGS, Places, inputs, landing_bytes};
+use crate::plan;
 use crate::precision::Precision;
-use crate::program::{Issue, Recorded, node};
-use crate::ring::Ring;
+use crate::program::{Issue, node};
 use crate::tensor::Tensor;
-use crate::weights::Copies;
-use crate::{arms, plan};
-use cudarc::driver::{CudaEvent, CudaGraph, result};
-use std::collections::{BTreeMap, BTreeSet};
+use cudarc::driver::{CudaEvent, result};
 use std::sync::Arc;
 use std::time::Duration;
-use tape::{Compiled, Device, DeviceError, Fusion, Options, Program, T, Tape};
+use tape::{Compiled, Device, DeviceError, Options, Program, T, Tape};
 
 /// Choices of a run on a GPU.
 pub struct Settings {
@@ -42,26 +36,6 @@ pub struct Cuda {
     gpu: Gpu,
 }
 
-/// A tape, ready to run.
-struct Loaded {
-    graphs: Vec<Option<CudaGraph>>,
-    kernels: Kernels,
-    programs: Vec<Recorded>,
-    events: Vec<Vec<CudaEvent>>,
-    arrivals: BTreeMap<T, Arrivals>,
-    ring: Ring,
-    /// Makes a buffer's copies anew.
-    fresh: BTreeMap<T, Launch>,
-    /// Buffers whose copies are old.
-    stale: BTreeSet<T>,
-    finite: Vec<Vec<Vec<Launch>>>,
-    compiled: Compiled,
-    places: Places,
-    world: u32,
-    // Last: everything above may still be in use until the streams are waited for.
-    _block: Block,
-}
-
 impl Cuda {
     /// Opens a device.
     ///
@@ -74,8 +48,7 @@ impl Cuda {
 
     /// The card, which kernels are chosen by.
     pub fn card(&self) -> Card {
-        let found = &self.gpu.found;
-        Card { multiprocessors: found.multiprocessors, capability: found.capability }
+        self.gpu.card()
     }
 
     /// Looks whether a compiled tape fits into the memory that is free now.
@@ -114,90 +87,6 @@ impl Cuda {
     fn loaded(&mut self) -> Result<&mut Loaded, CudaError> {
         let nothing = || CudaError::Misuse("no tape is loaded".to_string());
         self.loaded.as_mut().ok_or_else(nothing)
-    }
-
-    fn prepare(&mut self, tape: &Tape, options: &Options) -> Result<Loaded, CudaError> {
-        let Settings { precision, capture, collective, .. } = &self.settings;
-        if options.fusion == Fusion::All || options.narrow != precision.options().narrow {
-            let found = format!("a tape compiled by {options:?} on a device in {precision:?}");
-            return Err(CudaError::Misuse(found));
-        }
-        if let Some(ranks) = collective.as_ref().filter(|ranks| ranks.world() != tape.world()) {
-            let found = format!("a tape for {} ranks among {}", tape.world(), ranks.world());
-            return Err(CudaError::Misuse(found));
-        }
-        let compiled = tape.compile(options);
-        let needed = self.needs(&compiled)?;
-        let (gpu, card) = (&self.gpu, self.card());
-        let block = Block::zeroed(gpu, needed)?;
-        let world = tape.world() as u32;
-
-        let copies = Copies::new(&compiled, precision.math());
-        let places = Places::new(block.at, &compiled, &copies);
-        let copies = copies.at(places.copies);
-        let fresh = plan::casts(&compiled, &places, &copies);
-        for (table, rows) in plan::tables(&places, &copies) {
-            // SAFETY: the region of tables holds these rows.
-            unsafe { result::memcpy_htod_sync(table, &rows) }.doing("writing tables")?;
-        }
-        let settings = (card, precision.math(), world, collective.is_some());
-        let mut b = Builder::new(&compiled, &places, &copies, settings);
-        let mut programs = Vec::with_capacity(compiled.programs.len());
-        for listing in &compiled.programs {
-            programs.push(Recorded::new(&mut b, listing, &copies, |root| fresh[&root].clone())?);
-        }
-        let finite: Vec<Vec<Vec<Launch>>> = (programs.iter().enumerate())
-            .map(|(p, recorded)| {
-                let outs = |step| &node(&compiled, p, step).outs;
-                let look = |&t: &T| arms::finite(b.tensor(t), Tensor::f32(places.flag, 1));
-                recorded.steps.iter().map(|s| outs(s).iter().map(look).collect()).collect()
-            })
-            .collect();
-        let launches = programs.iter().flat_map(Recorded::launches);
-        let launches = launches.chain(fresh.values()).chain(finite.iter().flatten().flatten());
-        let kernels = Kernels::load(launches)?;
-
-        let mut events = Vec::new();
-        let mut graphs = Vec::new();
-        for (recorded, listing) in programs.iter().zip(&compiled.programs) {
-            let own = (0..Issue::events_of(recorded)).map(|_| gpu.event());
-            let own = own.collect::<Result<Vec<_>, _>>()?;
-            let issue =
-                Issue { gpu, kernels: &kernels, collective: collective.as_deref(), events: &own };
-            let empty = recorded.steps.is_empty();
-            graphs.push(match capture {
-                true if !empty => Some(issue.capture(recorded, &listing.name)?),
-                _ => None,
-            });
-            events.push(own);
-        }
-        let mut arrivals = BTreeMap::new();
-        let mut landing = places.landings;
-        for (t, bytes) in inputs(&compiled) {
-            let ways = [landing, landing + landing_bytes(&compiled)];
-            const { assert!(LANDINGS == 2, "two ways") };
-            let to = places.tensor(&compiled, t).at;
-            arrivals.insert(t, Arrivals::new(gpu, ways, to, bytes as usize)?);
-            landing += bytes.next_multiple_of(256);
-        }
-        let stale = copies.tables.keys().copied().collect();
-        let ring = Ring::new(gpu)?;
-        tracing::debug!(device = gpu.found.name, bytes = needed, "loaded");
-        Ok(Loaded {
-            graphs,
-            kernels,
-            programs,
-            events,
-            arrivals,
-            ring,
-            fresh,
-            stale,
-            finite,
-            compiled,
-            places,
-            world,
-            _block: block,
-        })
     }
 
     /// Writes the clock and makes old copies anew, so that the program can start.
@@ -293,7 +182,7 @@ impl Device for Cuda {
         self.gpu.bind()?;
         self.gpu.wait()?;
         self.loaded = None;
-        self.loaded = Some(self.prepare(tape, options)?);
+        self.loaded = Some(Loaded::new(&self.gpu, &self.settings, tape, options)?);
         self.gpu.wait()?;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A device with its context, its two streams, and memory on both sides of the bus.
 
+use crate::builder::Card;
 use crate::error::{CudaError, Doing};
 use crate::nccl::AllReduce;
 use crate::probe::{self, Found};
@@ -30,6 +31,12 @@ impl Gpu {
         let main = context.new_stream().doing(&what)?;
         let side = context.new_stream().doing(&what)?;
         Ok(Self { context, main, side, found, collective })
+    }
+
+    /// What kernels are chosen by.
+    pub fn card(&self) -> Card {
+        let Found { multiprocessors, capability, .. } = self.found;
+        Card { multiprocessors, capability }
     }
 
     /// Makes this the device of the calling thread.

@@ -16,6 +16,7 @@ mod expr;
 mod gpu;
 mod kernels;
 mod launch;
+mod loaded;
 mod nccl;
 mod place;
 mod plan;
