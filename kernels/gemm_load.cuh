@@ -83,7 +83,8 @@ struct Elements {
   static __device__ __forceinline__ void fill(unsigned char* stage, const Tensor& from, Locate locate) {
     const bool whole = from.type == F32;
 #pragma unroll 1
-    for (int first = threadIdx.x / COLUMNS; first < P::ROWS; first += BATCH * STEP) {
+    for (int batch = 0; batch < P::ROWS; batch += BATCH * STEP) {
+      const int first = batch + int(threadIdx.x) / COLUMNS;
       float v[BATCH];
 #pragma unroll
       for (int i = 0; i < BATCH; i++) {
