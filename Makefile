@@ -10,7 +10,7 @@ DUEL     := target/release/duel
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
 export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment runs doctor schema test kernels kernels-check bench bench-import check clean build
+.PHONY: help experiment runs devices doctor schema test kernels kernels-check bench bench-import check clean build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ experiment: build ## one experiment or ablation from nothing: build, fetch, shar
 
 runs: build ## the runs that are here: state, progress, last figures
 	@$(DUEL) runs
+
+devices: build ## the GPUs that are here, and whether they can be used
+	@$(DUEL) devices
 
 doctor: build ## what this machine offers, and what it lacks
 	@$(DUEL) doctor

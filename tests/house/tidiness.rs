@@ -60,11 +60,20 @@ fn files(under: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
+/// Sources in Rust and Python, by their paths.
 fn sources() -> BTreeMap<String, String> {
+    texts(&["crates", "tests"], &["rs", "py"])
+}
+
+/// Sources for GPUs and of the stand-in, and scripts.
+fn foreign_sources() -> BTreeMap<String, String> {
+    texts(&["crates", "kernels", "tests"], &["cu", "cuh", "cpp", "h", "sh"])
+}
+
+fn texts(folders: &[&str], extensions: &[&str]) -> BTreeMap<String, String> {
     let mut paths = Vec::new();
-    files(&root().join("crates"), &mut paths);
-    files(&root().join("tests"), &mut paths);
-    paths.retain(|p| p.extension().is_some_and(|e| e == "rs" || e == "py"));
+    folders.iter().for_each(|folder| files(&root().join(folder), &mut paths));
+    paths.retain(|p| p.extension().is_some_and(|e| extensions.iter().any(|x| e == *x)));
     let relative = |p: &Path| p.strip_prefix(root()).expect("inside").display().to_string();
     paths.iter().map(|p| (relative(p), fs::read_to_string(p).expect("text"))).collect()
 }
@@ -132,7 +141,9 @@ fn unsafe_lives_in_few_places() {
 fn only_the_runner_prints() {
     for (path, text) in sources() {
         let free = ["crates/runner/", "tests/", "crates/cpu/examples/"];
-        if free.iter().any(|p| path.starts_with(p)) || path.contains("/tests") {
+        // What a build script prints is for cargo.
+        let to_cargo = path.ends_with("build.rs");
+        if free.iter().any(|p| path.starts_with(p)) || path.contains("/tests") || to_cargo {
             continue;
         }
         let code = text.split("#[cfg(test)]").next().expect("something before the tests");
@@ -153,22 +164,49 @@ fn train_is_handed_its_devices() {
 
 #[test]
 fn files_stay_short_and_have_names() {
-    for (path, text) in sources() {
+    for (path, text) in sources().into_iter().chain(foreign_sources()) {
         let lines = text.lines().count();
         assert!(lines <= LONGEST, "{path} has {lines} lines; {LONGEST} are allowed");
         let stem = Path::new(&path).file_stem().expect("a name").to_string_lossy().to_string();
         for vague in ["utils", "util", "common", "misc", "helpers", "helper"] {
             assert!(stem != vague, "{path}: what is in it?");
         }
-        let opens = text.trim_start().starts_with("//!") || path.ends_with(".py");
+        let first = text.trim_start().lines().find(|line| !line.starts_with("#!"));
+        let begins = |mark: &str| first.is_some_and(|line| line.starts_with(mark));
+        let opens = match path.rsplit('.').next() {
+            Some("rs") => begins("//!"),
+            Some("py") => true,
+            Some("sh") => begins("# "),
+            _ => begins("// "),
+        };
         let is_build_script = path.ends_with("build.rs");
         assert!(opens || is_build_script, "{path} does not say what is in it");
     }
 }
 
+/// The instructions of a GPU are named in one header; its twin models them on a CPU.
+#[test]
+fn one_header_holds_all_assembly() {
+    let mut seen = 0;
+    for (path, text) in foreign_sources() {
+        let word = |line: &str| {
+            let code = line.split("//").next().unwrap_or_default();
+            let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            code.split(|c| !letter(c)).any(|word| ["asm", "__asm", "__asm__"].contains(&word))
+        };
+        if path == "kernels/ptx.cuh" {
+            seen = text.lines().filter(|line| word(line)).count();
+        } else if !path.starts_with("tests/stand_in/") {
+            let at = text.lines().position(word);
+            assert!(at.is_none(), "{path}:{}: inline assembly", at.unwrap_or(0) + 1);
+        }
+    }
+    assert!(seen > 5, "{seen} instructions in the header: this test looks for something else");
+}
+
 #[test]
 fn nothing_is_left_open() {
-    for (path, text) in sources() {
+    for (path, text) in sources().into_iter().chain(foreign_sources()) {
         if path.ends_with("tidiness.rs") {
             continue;
         }

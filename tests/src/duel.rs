@@ -136,9 +136,15 @@ impl Place {
     /// `duel` with these words, here, ready to run.
     pub fn command(&self, words: &str) -> Command {
         let mut command = Command::new(&self.binary);
-        command.args(words.split_whitespace()).current_dir(self.folder.path());
-        command.env_remove("DUEL_DATA").env_remove("DUEL_LOG").stdin(Stdio::null());
+        command.args(words.split_whitespace());
+        self.alone(&mut command);
         command
+    }
+
+    /// Starts it here, with nothing of who runs the tests, and on cores even where there is a GPU.
+    fn alone(&self, command: &mut Command) {
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env_remove("DUEL_DATA").env_remove("DUEL_LOG").env("DUEL_DEVICE", "cpu");
     }
 
     /// Runs `duel` with these words to its end.
@@ -149,8 +155,8 @@ impl Place {
     /// Runs `duel` through a shell that does something before: `$0` is the binary.
     pub fn shell(&self, script: &str) -> Said {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(script).arg(&self.binary).current_dir(self.folder.path());
-        command.env_remove("DUEL_DATA").env_remove("DUEL_LOG").stdin(Stdio::null());
+        command.arg("-c").arg(script).arg(&self.binary);
+        self.alone(&mut command);
         Said::of(command.output().expect("a shell"))
     }
 

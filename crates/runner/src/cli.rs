@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use train::DeviceName;
 
 /// Exit status of a run that wrote a checkpoint and wants to be started again (sysexits' TEMPFAIL).
 const AGAIN: u8 = 75;
@@ -27,6 +28,9 @@ struct Cli {
     /// Threads to compute with; 0 for one per core
     #[arg(long, global = true, default_value_t = 0)]
     threads: usize,
+    /// Where networks are computed, whatever a file says: auto, cpu, cuda, cuda:N
+    #[arg(long, global = true, env = "DUEL_DEVICE", value_parser = clap::value_parser!(DeviceName))]
+    device: Option<DeviceName>,
     /// Stop, with a checkpoint, when standard input ends
     #[arg(long, global = true, hide = true)]
     leash: bool,
@@ -63,6 +67,12 @@ enum Command {
     Profile(Profile),
     /// List the runs below a folder: state, progress, last figures
     Runs(Runs),
+    /// List the GPUs that are here, and whether they can be used
+    Devices {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what this machine offers to Duel, and what it lacks
     Doctor {
         /// Print JSON
@@ -271,6 +281,8 @@ pub(crate) struct Globals {
     pub data: PathBuf,
     /// Threads; 0 for one per core.
     pub threads: usize,
+    /// Where networks are computed, if it was said.
+    pub device: Option<DeviceName>,
     /// What to log.
     pub log: String,
     /// Whether a run stops when standard input ends.
@@ -312,8 +324,8 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         eprintln!("error: signals: {error}");
         return ExitCode::FAILURE;
     }
-    let Cli { data, threads, log, leash, command } = cli;
-    let globals = Globals { data, threads, log, leash };
+    let Cli { data, threads, device, log, leash, command } = cli;
+    let globals = Globals { data, threads, device, log, leash };
     let ended = match command {
         Command::Train(train) => command::train::run(&globals, &train),
         Command::Resume { run } => command::resume::run(&globals, &run),
@@ -323,6 +335,7 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         Command::Show { experiment } => command::show::run(&globals, &experiment),
         Command::Profile(profile) => command::profile::run(&globals, &profile),
         Command::Runs(runs) => command::runs::run(&runs),
+        Command::Devices { json } => command::devices::run(json),
         Command::Doctor { json } => command::doctor::run(&globals, json),
         Command::Schema { of } => command::schema::run(of),
         Command::Data(data) => command::data::run(&globals, &data),

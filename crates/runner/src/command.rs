@@ -2,6 +2,7 @@
 
 pub(crate) mod ablate;
 pub(crate) mod data;
+pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod profile;
 pub(crate) mod report;

@@ -2,6 +2,7 @@
 
 use crate::cli::Globals;
 use crate::command::Failure;
+use crate::gpus::Gpus;
 use crate::machine::Machine;
 use data::Manifest;
 use indicatif::HumanBytes;
@@ -33,8 +34,8 @@ pub(crate) struct Findings {
     pub tools: [Tool; 3],
     /// Splits that are ready to train on.
     pub data_sets: Vec<Prepared>,
-    /// Whether an NVIDIA driver is there.
-    pub nvidia_driver: bool,
+    /// GPUs, and their driver.
+    pub gpus: Gpus,
 }
 
 #[derive(Serialize)]
@@ -104,7 +105,7 @@ impl Findings {
             folders: [Folder::at(Path::new("runs")), Folder::at(&globals.data)],
             tools: ["curl", "apt-get", "npm"].map(Tool::find),
             data_sets: prepared(&globals.data),
-            nvidia_driver: nvidia_driver(),
+            gpus: Gpus::find(),
         })
     }
 
@@ -127,9 +128,7 @@ impl Findings {
             lines.push(line("data set", "none is prepared here", Some(advice)));
         }
         lines.extend(self.data_sets.iter().map(Prepared::line));
-        let driver = "a driver is here, but this version computes on cores only";
-        let found = if self.nvidia_driver { driver } else { "no driver; none is needed" };
-        lines.push(line("NVIDIA", found, None));
+        lines.extend(gpu_lines(&self.gpus));
         let commit = self.machine.commit.as_deref().map(|commit| format!(", commit {commit}"));
         let version = format!("{}{}", self.machine.duel, commit.unwrap_or_default());
         lines.push(line("duel", version, None));
@@ -173,6 +172,22 @@ impl Findings {
             ),
         ]
     }
+}
+
+/// The driver's line, and one for each GPU.
+fn gpu_lines(gpus: &Gpus) -> Vec<Line> {
+    if let Some(problem) = &gpus.problem {
+        let found = format!("no GPU can be used, and none is needed: {problem}");
+        return vec![line("NVIDIA", found, None)];
+    }
+    let mut lines = vec![line("NVIDIA", gpus.driver_in_words().unwrap_or_default(), None)];
+    for gpu in &gpus.devices {
+        let (memory, free) = (gpu.memory as u64, gpu.memory_free.map(|free| free as u64));
+        let free = free.map_or(String::new(), |free| format!(", {} free", HumanBytes(free)));
+        let found = format!("{}: {}, {}{free}", gpu.device, gpu.name, HumanBytes(memory));
+        lines.push(line("NVIDIA", found, gpu.problem.as_deref()));
+    }
+    lines
 }
 
 fn line(about: &'static str, found: impl ToString, advice: Option<&str>) -> Line {
@@ -265,19 +280,4 @@ fn folders(of: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(of).into_iter().flatten().flatten();
     let seen = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
     seen.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
-}
-
-/// Whether an NVIDIA driver is there, by its files: nothing is loaded.
-fn nvidia_driver() -> bool {
-    const PLACES: [&str; 5] = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib64",
-        "/usr/lib",
-        "/usr/lib/wsl/lib",
-    ];
-    let more = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let mut places = PLACES.map(PathBuf::from).into_iter().chain(std::env::split_paths(&more));
-    Path::new("/proc/driver/nvidia/version").exists()
-        || places.any(|folder| folder.join("libcuda.so.1").exists())
 }

@@ -7,6 +7,7 @@ mod cli;
 mod command;
 mod doctor;
 mod figure1;
+mod gpus;
 pub mod journal;
 pub mod layers;
 mod listing;
@@ -27,6 +28,7 @@ mod session;
 mod signals;
 mod source;
 mod state;
+mod target;
 mod tensorboard;
 pub mod yaml;
 

@@ -1,6 +1,8 @@
 //! The machine that a run is computed on, as its directory keeps it.
 
+use crate::gpus;
 use cpu::kernels::isa;
+use cuda::Found;
 use serde::{Deserialize, Serialize};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
@@ -17,6 +19,12 @@ pub(crate) struct Machine {
     pub memory: u64,
     /// Instruction set that the kernels chose.
     pub instructions: String,
+    /// The GPU that a run is computed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
+    /// Its driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Operating system and its version.
     pub os: String,
     /// Its kernel.
@@ -42,6 +50,13 @@ impl Machine {
         Self::of(&system)
     }
 
+    /// The same with the GPU that a run is computed on.
+    #[must_use]
+    pub fn with(self, gpu: Option<&Found>) -> Self {
+        let Some(gpu) = gpu else { return self };
+        Self { gpu: Some(gpu.name.clone()), driver: gpus::driver(), ..self }
+    }
+
     /// The same from what was asked before: processors and memory.
     pub fn of(system: &System) -> Self {
         let unknown = || "unknown".to_string();
@@ -58,6 +73,8 @@ impl Machine {
             usable_cores,
             memory: system.total_memory().min(share.unwrap_or(u64::MAX)),
             instructions: isa::isa().name().to_string(),
+            gpu: None,
+            driver: None,
             os: System::long_os_version().unwrap_or_else(unknown),
             kernel: System::kernel_long_version(),
             duel: env!("CARGO_PKG_VERSION").to_string(),

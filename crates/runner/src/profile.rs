@@ -1,6 +1,7 @@
 //! Where the time of a training step goes: every node of its programs timed, summed by operation and
 //! by layer, beside what the machine could reach at best.
 
+mod ceiling;
 mod measure;
 mod print;
 mod product;
@@ -11,6 +12,7 @@ use image::RgbImage;
 use std::io;
 use tape::Pass;
 
+pub use ceiling::ceiling;
 pub use measure::{Timed, Times, measure};
 pub use summed::{Layer, Operation, Profile, Work};
 

@@ -5,16 +5,20 @@ use crate::cli::Globals;
 use crate::command::Failure;
 use crate::layers::{ConfigError, Layered};
 use crate::source::Images;
+use crate::target::{Purpose, Target};
 use crate::{resolve, yaml};
+use cuda::CudaError;
 use data::{Recipe, Shards};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tape::{Device, Dtype};
-use train::{Data, Experiment, Gaussian, Precision, Problem, Recorded, Source, Split};
+use tape::{Compiled, Device, Dtype};
+use train::{Data, Experiment, Gaussian, Problem, Recorded, Source, Split};
 
-/// An experiment that was checked, and its data if it is on disk.
+/// An experiment that was checked, where it is computed, and its data if it is on disk.
 pub(crate) struct Session {
+    /// Its device and precision are those of `target`.
     pub spec: Experiment,
+    pub target: Target,
     pub sample: [usize; 3],
     shards: Option<Arc<Shards>>,
 }
@@ -42,11 +46,17 @@ pub(crate) fn experiment(layered: &Layered) -> Result<Experiment, ConfigError> {
 }
 
 impl Session {
-    /// Opens the data of an experiment and checks the two against each other.
-    pub fn open(layered: &Layered, globals: &Globals, need: Need) -> Result<Self, Failure> {
+    /// Finds a device, opens the data of an experiment and checks the two against each other.
+    pub fn open(
+        layered: &Layered,
+        globals: &Globals,
+        need: Need,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
         let spec = experiment(layered)?;
+        let target = target(layered, &spec, purpose, globals)?;
         let beside = layered.file().parent().unwrap_or(Path::new("."));
-        let session = Self::of(spec, beside, globals, need)?;
+        let session = Self::of(spec, target, beside, globals, need)?;
         let fits = session.spec.check_samples(session.sample);
         fits.map_err(|problem| refuse(layered, &problem))?;
         Ok(session)
@@ -54,11 +64,13 @@ impl Session {
 
     /// The same for an experiment that was checked before: that of a run.
     pub fn of(
-        spec: Experiment,
+        mut spec: Experiment,
+        target: Target,
         beside: &Path,
         globals: &Globals,
         need: Need,
     ) -> Result<Self, Failure> {
+        target.settle(&mut spec);
         let (shards, sample) = match &spec.data {
             Data::Gaussian { .. } => (None, [1, 1, 1]),
             Data::Images { set, split, pad, .. } => {
@@ -73,7 +85,7 @@ impl Session {
                 (shards, [h + 2 * pad, w + 2 * pad, c])
             }
         };
-        Ok(Self { spec, sample, shards })
+        Ok(Self { spec, target, sample, shards })
     }
 
     /// The type of a sample's numbers as the source gives them.
@@ -86,7 +98,35 @@ impl Session {
 
     /// Records the programs.
     pub fn record(&self) -> Recorded {
-        Recorded::new(&self.spec, self.sample, self.dtype(), 1)
+        self.record_with(&self.spec)
+    }
+
+    fn record_with(&self, spec: &Experiment) -> Recorded {
+        Recorded::new(spec, self.sample, self.dtype(), 1)
+    }
+
+    /// Compiles programs for the device.
+    pub fn compile(&self, recorded: &Recorded) -> Compiled {
+        recorded.tape.compile(&self.target.options())
+    }
+
+    /// Refuses programs that a GPU has too little memory for.
+    ///
+    /// # Errors
+    /// What is needed, what is free, and the largest batch that would fit.
+    pub fn check_memory(&self, compiled: &Compiled) -> Result<(), Failure> {
+        let Some(device) = self.target.open()? else { return Ok(()) };
+        let Err(mut error) = device.fits(compiled) else { return Ok(()) };
+        if let CudaError::Memory { batch, .. } = &mut error {
+            let with = |batch| Experiment { batch, ..self.spec.clone() };
+            let fits = |batch| {
+                let spec = with(batch);
+                let compiled = || self.compile(&self.record_with(&spec));
+                spec.check(1).is_ok() && device.fits(&compiled()).is_ok()
+            };
+            *batch = Some(largest(self.spec.batch, fits));
+        }
+        Err(error.into())
     }
 
     /// Real samples from `position` on.
@@ -106,26 +146,43 @@ impl Session {
         })
     }
 
-    /// Bytes of a number: 4, or 8 where the experiment says so.
-    pub fn real_bytes(&self) -> usize {
-        match self.spec.precision {
-            Precision::F64 => 8,
-            Precision::Auto | Precision::F32 => 4,
-        }
-    }
-
-    /// Runs `body` on a thread of the pool that the device works with, and stays there: nothing is
-    /// handed over between threads at each step.
+    /// Runs `body` with the device.
+    ///
+    /// # Errors
+    /// A device that does not start; those of `body`.
     pub fn on_device<R: Send>(
         &self,
-        globals: &Globals,
         body: impl FnOnce(&mut dyn Device) -> Result<R, Failure> + Send,
     ) -> Result<R, Failure> {
-        let pool = cpu::pool(globals.threads)?;
-        let inside = Arc::clone(&pool);
-        let real_bytes = self.real_bytes();
-        pool.install(move || body(&mut *cpu::device(inside, real_bytes)))
+        self.target.run(body)
     }
+}
+
+/// Where an experiment is computed; an error names the layer that asks for what is not there.
+pub(crate) fn target(
+    layered: &Layered,
+    spec: &Experiment,
+    purpose: Purpose,
+    globals: &Globals,
+) -> Result<Target, Failure> {
+    Target::of(spec, purpose, globals).map_err(|unfit| match unfit.key {
+        "device" if globals.device.is_some() => unfit.into(),
+        key => layered.refuse(key, unfit).into(),
+    })
+}
+
+/// The largest number below `n` that fits, if larger ones need more; 0 if none does.
+fn largest(n: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let (mut fitting, mut too_large) = (0, n);
+    while too_large - fitting > 1 {
+        let middle = fitting + (too_large - fitting) / 2;
+        if fits(middle) {
+            fitting = middle;
+        } else {
+            too_large = middle;
+        }
+    }
+    fitting
 }
 
 /// Where a split of a data set lies.
@@ -166,4 +223,16 @@ pub(crate) fn recipe(name: &str, beside: &Path) -> Result<Recipe, Failure> {
 /// The experiment as it is, with all its defaults.
 pub(crate) fn resolved(spec: &Experiment) -> String {
     yaml::to_yaml(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::largest;
+
+    #[test]
+    fn the_largest_that_fits_is_found() {
+        for most in 0..40 {
+            assert_eq!(largest(40, |n| n <= most), most);
+        }
+    }
 }

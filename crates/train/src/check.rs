@@ -1,6 +1,6 @@
 //! What an experiment may say: everything that can be refused before data or a device is touched.
 
-use crate::{Data, Experiment, SamplingStatistics, Schedule};
+use crate::{Data, DeviceName, Experiment, Precision, SamplingStatistics, Schedule};
 use model::{Model, Problem};
 
 /// More than this is a slip of the pen.
@@ -28,7 +28,8 @@ impl Experiment {
         ] {
             player.check().map_err(|p| p.under(key))?;
         }
-        self.check_sampling()
+        self.check_sampling()?;
+        self.precision.check_on(self.device)
     }
 
     /// Refuses networks that do not fit samples `[h, w, c]`.
@@ -143,5 +144,28 @@ impl Experiment {
             "batch, since the running statistics belong to G's own parameters and not to their average (`ema`)",
             "set `sampling_statistics: batch` or leave `ema` out",
         )
+    }
+}
+
+impl Precision {
+    /// Refuses a device that cannot compute so.
+    ///
+    /// # Errors
+    /// What is on GPUs only, asked of cores, and the other way round.
+    pub fn check_on(self, device: DeviceName) -> Result<(), Problem> {
+        let (fine, expected, fix) = match device {
+            DeviceName::Auto => return Ok(()),
+            DeviceName::Cpu => (
+                !matches!(self, Self::Tf32 | Self::Bf16),
+                "f32 or f64, since it is computed on cores",
+                "set `precision: f32`, or `device: cuda` where there is a GPU",
+            ),
+            DeviceName::Cuda(_) => (
+                self != Self::F64,
+                "f32, tf32 or bf16, since it is computed on a GPU",
+                "set `precision: f32`, or `device: cpu`",
+            ),
+        };
+        Problem::unless(fine, "precision", self.name(), expected, fix)
     }
 }

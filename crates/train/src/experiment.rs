@@ -1,6 +1,6 @@
 //! `Experiment`: the one typed form of an experiment, with its defaults.
 
-use crate::{Count, Objective, OnAlarm, Optimizer};
+use crate::{Count, DeviceName, Objective, OnAlarm, Optimizer};
 use model::Model;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,9 +37,16 @@ pub struct Experiment {
     /// Which statistics G's batch norms use where samples are drawn.
     #[serde(default)]
     pub sampling_statistics: SamplingStatistics,
-    /// Floating point type.
+    /// Where it is computed.
+    #[serde(default)]
+    pub device: DeviceName,
+    /// How numbers are stored and multiplied.
     #[serde(default)]
     pub precision: Precision,
+    /// Whether a GPU replays each program as one graph; without, it starts kernel by kernel, which is
+    /// slower and easier to debug. The numbers are the same.
+    #[serde(default = "yes")]
+    pub capture: bool,
     /// Key of everything that is drawn.
     #[serde(default)]
     pub seed: u64,
@@ -131,17 +138,35 @@ pub enum SamplingStatistics {
     Running,
 }
 
-/// Floating point type of a run.
+/// How a run's numbers are stored and multiplied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// What suits the device.
+    /// What suits the device: bf16 on a GPU, f32 on cores.
     #[default]
     Auto,
     /// 32 bits.
     F32,
+    /// 32 bits, with factors of products rounded to 11 of them; on GPUs only.
+    Tf32,
+    /// Activations and factors of products with 16 bits, 8 of them significant; sums, statistics,
+    /// parameters and optimisers with 32. On GPUs only.
+    Bf16,
     /// 64 bits; on cores only.
     F64,
+}
+
+impl Precision {
+    /// Its name in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+            Self::F64 => "f64",
+        }
+    }
 }
 
 /// How often something is told or kept, in real images drawn.
@@ -168,6 +193,10 @@ impl Experiment {
         let of_g = u64::from(self.schedule == Schedule::AlternateBatches);
         (self.k + of_g) * self.batch as u64
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> u64 {

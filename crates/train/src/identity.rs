@@ -23,14 +23,14 @@ impl Experiment {
     }
 }
 
-/// Settings that may change between a checkpoint and its continuation: no step depends on them.
+/// Settings that may change between a checkpoint and its continuation: no step's meaning depends on them.
 fn is_free(key: &str) -> bool {
-    key == "images" || key == "on_alarm" || key.starts_with("every.")
+    ["images", "on_alarm", "device", "capture"].contains(&key) || key.starts_with("every.")
 }
 
-/// Every bound setting by its dotted key.
-fn settings(experiment: &Value) -> BTreeMap<String, &Value> {
-    fn walk<'a>(key: &str, value: &'a Value, into: &mut BTreeMap<String, &'a Value>) {
+/// Every bound setting by its dotted key, in JSON.
+fn settings(experiment: &Value) -> BTreeMap<String, String> {
+    fn walk(key: &str, value: &Value, into: &mut BTreeMap<String, String>) {
         match value {
             Value::Object(map) => {
                 for (name, below) in map {
@@ -39,8 +39,12 @@ fn settings(experiment: &Value) -> BTreeMap<String, &Value> {
                 }
             }
             _ if is_free(key) => {}
+            // A run keeps what it was computed in; `auto` is from versions that knew cores alone.
+            Value::String(auto) if key == "precision" && auto == "auto" => {
+                into.insert(key.to_string(), "\"f32\"".to_string());
+            }
             _ => {
-                into.insert(key.to_string(), value);
+                into.insert(key.to_string(), value.to_string());
             }
         }
     }
@@ -52,7 +56,7 @@ fn settings(experiment: &Value) -> BTreeMap<String, &Value> {
 /// The first setting in which two experiments differ: key, the one's value, the other's.
 pub(crate) fn difference(one: &Value, other: &Value) -> Option<[String; 3]> {
     let (a, b) = (settings(one), settings(other));
-    let tell = |value: Option<&&Value>| value.map_or("nothing".to_string(), ToString::to_string);
+    let tell = |value: Option<&String>| value.cloned().unwrap_or_else(|| "nothing".to_string());
     a.keys()
         .chain(b.keys())
         .filter(|key| a.get(*key) != b.get(*key))
@@ -63,7 +67,7 @@ pub(crate) fn difference(one: &Value, other: &Value) -> Option<[String; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Count;
+    use crate::{Count, Precision};
     use serde_json::json;
 
     fn experiment(batch: usize) -> Experiment {
@@ -84,6 +88,36 @@ mod tests {
         long.on_alarm = crate::OnAlarm::Stop;
         assert_eq!(short.hash(), long.hash());
         assert_eq!(difference(&short.to_json(), &long.to_json()), None);
+    }
+
+    #[test]
+    fn a_run_may_go_on_elsewhere() {
+        let (one, mut other) = (experiment(100), experiment(100));
+        other.device = crate::DeviceName::Cuda(1);
+        other.capture = false;
+        assert_eq!(one.hash(), other.hash());
+        assert_eq!(difference(&one.to_json(), &other.to_json()), None);
+        // A file of an earlier version says nothing of either.
+        let mut earlier = one.to_json();
+        for key in ["device", "capture"] {
+            earlier.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        assert_eq!(difference(&earlier, &other.to_json()), None);
+    }
+
+    #[test]
+    fn a_run_keeps_its_precision() {
+        let of = |precision| Experiment { precision, ..experiment(100) };
+        let [auto, f32, bf16] = [Precision::Auto, Precision::F32, Precision::Bf16].map(of);
+        assert_eq!(difference(&auto.to_json(), &f32.to_json()), None);
+        assert_eq!(auto.hash(), f32.hash());
+        assert_ne!(bf16.hash(), f32.hash());
+        for (one, other, found) in
+            [(&auto, &bf16, ["f32", "bf16"]), (&bf16, &auto, ["bf16", "f32"])]
+        {
+            let [key, was, is] = difference(&one.to_json(), &other.to_json()).unwrap();
+            assert_eq!((key.as_str(), [was, is]), ("precision", found.map(|p| format!("\"{p}\""))));
+        }
     }
 
     #[test]

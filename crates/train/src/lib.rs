@@ -10,6 +10,7 @@ mod check;
 mod checkpoint;
 mod clock;
 mod count;
+mod device;
 mod diversity;
 mod experiment;
 mod faults;
@@ -35,6 +36,7 @@ pub use algorithm1::{Job, Outcome, TrainError, train};
 pub use checkpoint::{Checkpoint, CheckpointError, Header, Saved};
 pub use clock::clock;
 pub use count::Count;
+pub use device::DeviceName;
 pub use experiment::{
     Data, Every, Experiment, Optimizers, Precision, SamplingStatistics, Schedule, Split,
 };

@@ -84,6 +84,10 @@ fn unknown_keys_and_choices_are_refused() {
         ("every", json!({"sample": 3})),
         ("data.images.mirror", json!(true)),
         ("precision", json!("f16")),
+        ("device", json!("gpu")),
+        ("device", json!("cuda:")),
+        ("device", json!(0)),
+        ("capture", json!("no")),
         ("images", json!("many")),
     ] {
         assert!(serde_json::from_value::<Experiment>(with(&[(key, value)])).is_err(), "{key}");
@@ -108,6 +112,9 @@ fn problems_name_key_value_and_fix() {
         (vec![("images", json!(0))], "images", "0"),
         (vec![("every", json!({"report": 0}))], "every.report", "0"),
         (vec![("ema", json!(1.0))], "ema", "1"),
+        (vec![("device", json!("cuda")), ("precision", json!("f64"))], "precision", "f64"),
+        (vec![("device", json!("cpu")), ("precision", json!("bf16"))], "precision", "bf16"),
+        (vec![("device", json!("cpu")), ("precision", json!("tf32"))], "precision", "tf32"),
         (
             vec![("ema", json!(0.9)), ("sampling_statistics", json!("running"))],
             "sampling_statistics",

@@ -12,7 +12,8 @@ pub(super) fn profile(arguments: &Arguments, duel: &mut Duel) -> Vec<Value> {
     let before = cpu::speed(&pool, 4);
     let iterations = ((arguments.seconds / duel.steps(1)) as u64).clamp(3, 1000);
     let Duel { spec, recorded, device, .. } = duel;
-    let times = measure(spec, recorded, &mut **device, iterations, |_, _| {});
+    let times =
+        measure(spec, recorded, &mut **device, &tape::Options::default(), iterations, |_, _| {});
     let times = times.expect("the steps run");
     let profile = Profile::new(&times, before.max(cpu::speed(&pool, 4)), 4);
     println!("{profile}\n");

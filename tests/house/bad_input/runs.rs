@@ -46,7 +46,7 @@ fn a_checkpoint_of_another_experiment() {
     place.duel("train dcgan.yaml --set precision=f64 --out double").fine();
     let foreign = place.read("double/checkpoints/000000000240.safetensors");
     place.write("run/checkpoints/000000000240.safetensors", foreign);
-    refused(&place, "`precision` was \"f64\" and is \"auto\" now");
+    refused(&place, "`precision` was \"f64\" and is \"f32\" now");
 }
 
 #[test]

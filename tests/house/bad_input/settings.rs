@@ -35,8 +35,9 @@ fn keys_that_do_not_exist() {
     set(
         &place,
         "zebra=8",
-        "unknown key `zebra`; allowed: `batch`, `data`, `ema`, `every`, `images`, `k`, `model`, \
-         `objective`, `on_alarm`, `optimizer`, `precision`, `sampling_statistics`, `schedule`, `seed`",
+        "unknown key `zebra`; allowed: `batch`, `capture`, `data`, `device`, `ema`, `every`, \
+         `images`, `k`, `model`, `objective`, `on_alarm`, `optimizer`, `precision`, `sampling_statistics`, \
+         `schedule`, `seed`",
     );
     set(
         &place,
@@ -64,6 +65,24 @@ fn values_of_another_kind() {
     );
     set(&place, "every=3", "`every`: found 3, expected a map of keys");
     set(&place, "precision=f23", "`precision`: unknown choice `f23`; did you mean `f32`?");
+    set(
+        &place,
+        "device=gpu",
+        "`device`: found `gpu`, expected `auto`, `cpu`, `cuda` or `cuda:N`, where N is the number of a GPU; \
+         did you mean `cuda`?",
+    );
+    set(&place, "device=cup", "`device`: unknown choice `cup`; did you mean `cpu`?");
+    set(
+        &place,
+        "device=tpu:0",
+        "`device`: unknown choice `tpu:0`; allowed: `auto`, `cpu`, `cuda`, `cuda:0`",
+    );
+    set(
+        &place,
+        "device=1",
+        "`device`: found 1, expected `auto`, `cpu`, `cuda` or `cuda:N`, where N is the number of a GPU",
+    );
+    set(&place, "capture=1", "`capture`: found 1, expected true or false");
     set(
         &place,
         r#"model={"vae":{}}"#,

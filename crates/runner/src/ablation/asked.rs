@@ -1,8 +1,11 @@
 //! What a YAML with `variants` asks for: typed and checked, every variant of it.
 
 use super::figures::FIGURES;
+use crate::cli::Globals;
+use crate::command::Failure;
 use crate::layers::{self, ConfigError, Layered, Origin};
 use crate::nearest::{advice, list};
+use crate::target::Purpose;
 use crate::{resolve, session, yaml};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -162,6 +165,20 @@ impl Ablation {
         let reference = asked.reference.unwrap_or_else(|| order[0].clone());
         let (file, seeds, compare) = (file.to_owned(), asked.seeds, asked.compare);
         Ok(Self { file, name, reference, variants, seeds, compare })
+    }
+}
+
+impl Ablation {
+    /// Settles where its variants are computed, and in what precision.
+    ///
+    /// # Errors
+    /// A device that is not there, a precision that it does not have.
+    pub fn settle(&mut self, globals: &Globals) -> Result<(), Failure> {
+        for Variant { name, layered, spec, .. } in &mut self.variants {
+            let target = session::target(layered, spec, Purpose::Begin, globals);
+            target.map_err(|error| within(&self.file, name, error))?.settle(spec);
+        }
+        Ok(())
     }
 }
 

@@ -40,6 +40,9 @@ impl Child {
         let mut command = Command::new(binary()?);
         command.arg0("duel").arg("--leash").arg("--data").arg(&globals.data);
         command.arg("--log").arg(&globals.log).arg("--threads").arg(threads.to_string());
+        if let Some(device) = globals.device {
+            command.arg("--device").arg(device.to_string());
+        }
         command.arg("resume").arg(run);
         if let Some(path) = log {
             let file = OpenOptions::new().create(true).append(true).open(path);

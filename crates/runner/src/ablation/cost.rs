@@ -6,9 +6,10 @@ use crate::cli::Globals;
 use crate::command::Failure;
 use crate::progress::count;
 use crate::session::{Need, Session};
+use crate::target::Purpose;
 use crate::yaml;
 use std::collections::BTreeMap;
-use tape::{Options, amount};
+use tape::amount;
 
 /// The cost of a run of one variant; equal for all its seeds.
 pub(crate) struct Cost {
@@ -34,11 +35,13 @@ impl Cost {
         threads: usize,
         need: Need,
     ) -> Result<Self, Failure> {
-        let session = Session::open(&variant.layered, globals, need);
-        let session = session.map_err(|error| within(&ablation.file, &variant.name, error))?;
+        let fail = |error: Failure| within(&ablation.file, &variant.name, error);
+        let session = Session::open(&variant.layered, globals, need, Purpose::Begin);
+        let session = session.map_err(fail)?;
         let recorded = session.record();
-        let compiled = recorded.tape.compile(&Options::default());
-        let real = session.real_bytes();
+        let compiled = session.compile(&recorded);
+        session.check_memory(&compiled).map_err(fail)?;
+        let real = session.target.real_bytes();
         let (mut flops, mut moved) = (0, 0);
         let discriminator = (recorded.steps.discriminator, session.spec.k);
         let generator = recorded.steps.generator.map(|program| (program, 1));
@@ -47,7 +50,8 @@ impl Cost {
             flops += times * nodes.iter().map(|node| compiled.flops(node)).sum::<u64>();
             moved += times * nodes.iter().map(|node| compiled.traffic(node)).sum::<u64>();
         }
-        let memory = compiled.plan.total_bytes(real) + cpu::working_bytes(&compiled, threads, real);
+        let working = session.target.working_bytes(&compiled, threads)?;
+        let memory = compiled.plan.total_bytes(real) + working;
         let (images, per_iteration) = (session.spec.images.0, session.spec.images_per_iteration());
         Ok(Self {
             images,

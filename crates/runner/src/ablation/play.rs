@@ -12,11 +12,11 @@ use crate::run_dir::RunDir;
 use crate::session::{Need, Session};
 use crate::signals::Signals;
 use crate::state::State;
+use crate::target::{Purpose, Target};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tape::Options;
 
 /// How often children are asked whether they have ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -148,8 +148,10 @@ impl<'a> Play<'a> {
         if run.state()? == State::Fresh {
             run.clear_stillborn()?;
             let beside = run.variant.layered.file().parent().unwrap_or(Path::new("."));
-            let session = Session::of(run.spec.clone(), beside, self.globals, Need::Samples)?;
-            let compiled = session.record().tape.compile(&Options::default());
+            let target = Target::of(&run.spec, Purpose::Begin, self.globals)?;
+            let session =
+                Session::of(run.spec.clone(), target, beside, self.globals, Need::Samples)?;
+            let compiled = session.compile(&session.record());
             train::begin(self.globals, &session, &compiled, &run.path)?;
         }
         RunDir::open(&run.path)?.forget_failure()?;

@@ -12,7 +12,7 @@ use crate::state::{State, shown, state};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use train::Experiment;
+use train::{Experiment, Precision};
 
 /// A variant with a seed.
 pub(crate) struct Run<'a> {
@@ -72,7 +72,12 @@ impl Run<'_> {
                 .into())
             };
         }
-        let there: Experiment = resolve::parse(&resolved)?;
+        let mut there: Experiment = resolve::parse(&resolved)?;
+        // It may go on elsewhere, but not in another precision.
+        (there.device, there.capture) = (self.spec.device, self.spec.capture);
+        if there.precision == Precision::Auto {
+            there.precision = Precision::F32;
+        }
         let [there, here_now] = [&there, &self.spec].map(serde_json::to_value);
         let Some([key, was, is]) = difference("", &there?, &here_now?) else { return Ok(()) };
         Err(format!(

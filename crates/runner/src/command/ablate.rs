@@ -17,8 +17,9 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 pub(crate) fn run(globals: &Globals, words: &Ablate) -> Result<Ended, Failure> {
-    let ablation = Ablation::load(&words.experiment.file, &words.experiment.sets, words.smoke)?;
+    let mut ablation = Ablation::load(&words.experiment.file, &words.experiment.sets, words.smoke)?;
     check_only(&ablation, &words.only)?;
+    ablation.settle(globals)?;
     let folder = match &words.out {
         Some(out) => out.clone(),
         None => Path::new("runs").join(&ablation.name),

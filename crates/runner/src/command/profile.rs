@@ -6,8 +6,10 @@ use crate::bar::Bar;
 use crate::cli::{Globals, Profile as Asked};
 use crate::layers;
 use crate::picture::png;
-use crate::profile::{Profile, measure};
+use crate::profile::{Profile, ceiling, measure};
 use crate::session::{Need, Session};
+use crate::target::Purpose;
+use cpu::Speed;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -21,28 +23,28 @@ pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
         return Err(format!("--json {}: the picture goes there (`--out`)", out.display()).into());
     }
     let layered = layers::load(file, &asked.experiment.sets)?;
-    let session = Session::open(&layered, globals, Need::Extents)?;
+    let session = Session::open(&layered, globals, Need::Extents, Purpose::Begin)?;
+    let recorded = session.record();
+    session.check_memory(&session.compile(&recorded))?;
     // What cannot be written is told before anything is measured.
     let mut picture = Aside::create(&out)?;
     let json = asked.json.as_deref().map(Aside::create).transpose()?;
 
-    let real = session.real_bytes();
-    let pool = cpu::pool(globals.threads)?;
-    let before = cpu::speed(&pool, real);
-    let times = session.on_device(globals, |device| {
+    let (spec, target, options) = (&session.spec, &session.target, session.target.options());
+    let before = best(&session, globals)?;
+    let times = session.on_device(move |device| {
         let mut bar = Bar::new("iterations");
         let told = |done, of| bar.update("profile", done, of);
-        let times = measure(&session.spec, &session.record(), device, asked.steps, told)?;
+        let times = measure(spec, &recorded, device, &options, asked.steps, told)?;
         bar.finish();
         Ok(times)
     })?;
-    let ceiling = before.max(cpu::speed(&pool, real));
-    let profile = Profile::new(&times, ceiling, real);
+    let ceiling = before.max(best(&session, globals)?);
+    let profile = Profile::new(&times, ceiling, target.real_bytes());
 
     print(&profile);
     let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy();
-    let plural = if globals.cores() == 1 { "" } else { "s" };
-    let title = format!("{name}: {} thread{plural}", globals.cores());
+    let title = format!("{name}: {}", target.told(globals));
     picture.write_all(&png(&profile.picture(&title)?)?)?;
     picture.commit()?;
     if let Some(mut json) = json {
@@ -52,6 +54,16 @@ pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
     }
     print(out.display());
     Ok(Ended::Done)
+}
+
+/// What the device reaches at best, in the type of the run.
+fn best(session: &Session, globals: &Globals) -> Result<Speed, Failure> {
+    let target = &session.target;
+    if target.gpu().is_none() {
+        return Ok(cpu::speed(&*cpu::pool(globals.threads)?, target.real_bytes()));
+    }
+    let options = target.options();
+    session.on_device(|device| Ok(ceiling(device, &options)?))
 }
 
 /// `runs/<experiment>/roofline.png`

@@ -6,6 +6,7 @@ use crate::cli::Globals;
 use crate::layers;
 use crate::run_dir::{RunDir, last_checkpoint};
 use crate::session::{Need, Session};
+use crate::target::Purpose;
 use std::path::Path;
 use train::Checkpoint;
 
@@ -21,7 +22,7 @@ pub(crate) fn run(globals: &Globals, path: &Path) -> Result<Ended, Failure> {
             None
         }
     };
-    let session = Session::open(&layered, globals, Need::Samples)?;
+    let session = Session::open(&layered, globals, Need::Samples, Purpose::GoOn)?;
     let images = checkpoint.as_ref().map_or(0, |c| c.header.progress.images);
     if images >= session.spec.images.0 {
         run.forget_failure()?;
@@ -32,7 +33,8 @@ pub(crate) fn run(globals: &Globals, path: &Path) -> Result<Ended, Failure> {
     let recorded = session.record();
     if let Some(checkpoint) = &checkpoint {
         // Before the log is cut back to it.
-        checkpoint.check(&session.spec, &recorded, session.real_bytes())?;
+        checkpoint.check(&session.spec, &recorded, session.target.real_bytes())?;
     }
+    session.check_memory(&session.compile(&recorded))?;
     play(globals, &session, recorded, run, checkpoint.as_ref())
 }

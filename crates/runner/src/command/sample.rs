@@ -8,8 +8,9 @@ use crate::picture::grid::{grid, scale_for};
 use crate::picture::save;
 use crate::run_dir::{last_checkpoint, require};
 use crate::session::{Need, Session};
+use crate::target::Purpose;
 use std::path::Path;
-use tape::{Device, Options};
+use tape::Device;
 use train::{Checkpoint, Data, Probe, Recorded, Weights};
 
 /// Samples that fit on a picture.
@@ -37,7 +38,7 @@ pub(crate) fn run(globals: &Globals, sample: &Sample) -> Result<Ended, Failure> 
         format!("{}: no checkpoint yet, so nothing to sample from", run.display())
     })?;
     let checkpoint = Checkpoint::read(&checkpoint)?;
-    let session = Session::open(&layered, globals, Need::Extents)?;
+    let session = Session::open(&layered, globals, Need::Extents, Purpose::Look)?;
     let images = matches!(session.spec.data, Data::Images { .. });
     if kind == "png" && !images {
         return Err(
@@ -46,8 +47,9 @@ pub(crate) fn run(globals: &Globals, sample: &Sample) -> Result<Ended, Failure> 
     }
     let recorded = session.record();
     let (target, spec) = (out.clone(), &session.spec);
-    session.on_device(globals, move |device| {
-        device.load(&recorded.tape, &Options::default())?;
+    let options = session.target.options();
+    session.on_device(move |device| {
+        device.load(&recorded.tape, &options)?;
         checkpoint.restore(spec, &recorded, device)?;
         let seed = sample.seed.unwrap_or(spec.seed);
         let mut draw = Draw::new(&recorded, device, seed, sample.no_ema);

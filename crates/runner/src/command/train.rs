@@ -9,19 +9,22 @@ use crate::report::run_page;
 use crate::run_dir::{FAILURE, RunDir};
 use crate::session::{Need, Session, resolved};
 use crate::signals::Signals;
+use crate::target::{Purpose, Target};
 use std::path::{Path, PathBuf};
-use tape::{Compiled, Options, Program};
+use tape::{Compiled, Program};
 use train::{Checkpoint, Job, Outcome, Recorded};
 
 pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
     let layered = layers::load(&train.experiment.file, &train.experiment.sets)?;
     let need = if train.dry_run { Need::Extents } else { Need::Samples };
-    let session = Session::open(&layered, globals, need)?;
+    let session = Session::open(&layered, globals, need, Purpose::Begin)?;
     let recorded = session.record();
-    let compiled = recorded.tape.compile(&Options::default());
+    let compiled = session.compile(&recorded);
+    session.check_memory(&compiled)?;
     if train.dry_run {
+        let cost = cost(&compiled, &session.target, globals.cores())?;
         print(resolved(&session.spec));
-        print(cost(&compiled, globals.cores(), session.real_bytes()));
+        print(cost);
         return Ok(Ended::Done);
     }
     let directory = match &train.out {
@@ -39,8 +42,8 @@ pub(crate) fn begin(
     compiled: &Compiled,
     directory: &Path,
 ) -> Result<RunDir, Failure> {
+    let listing = listing(compiled, &session.target, globals.cores())?;
     let run = RunDir::create(directory)?;
-    let listing = listing(compiled, globals.cores(), session.real_bytes());
     run.write("program.txt", listing.as_bytes())?;
     // Last, since it makes the directory a run.
     run.write("resolved.yaml", resolved(&session.spec).as_bytes())?;
@@ -65,11 +68,12 @@ pub(super) fn play(
     let mut observed = Observed::new(&session.spec, run.clone(), signals, from)?;
     // What is refused up to here leaves the directory as it was.
     run.forget_failure()?;
-    let machine = serde_json::to_string_pretty(&Machine::here())?;
+    let machine = Machine::here().with(session.target.gpu());
+    let machine = serde_json::to_string_pretty(&machine)?;
     run.write("machine.json", format!("{machine}\n").as_bytes())?;
     let observer = &mut observed;
-    let outcome = session.on_device(globals, move |device| {
-        let options = Options::default();
+    let options = session.target.options();
+    let outcome = session.on_device(move |device| {
         let job = Job { spec: &session.spec, recorded: &recorded, rank: 0, options };
         Ok(train::train(&job, device, &mut *source, observer, from)?)
     });
@@ -119,18 +123,27 @@ fn default_directory(file: &Path, seed: u64) -> PathBuf {
 }
 
 /// What the programs cost, a line each, and what lies in memory.
-pub(super) fn cost(compiled: &Compiled, threads: usize, real: usize) -> String {
+pub(super) fn cost(
+    compiled: &Compiled,
+    target: &Target,
+    threads: usize,
+) -> Result<String, Failure> {
+    let real = target.real_bytes();
     let mut lines: Vec<String> =
         (0..compiled.programs.len()).map(|i| compiled.print_cost(Program(i), real)).collect();
-    lines.push(compiled.print_memory(real, cpu::working_bytes(compiled, threads, real)));
-    lines.join("\n")
+    lines.push(compiled.print_memory(real, target.working_bytes(compiled, threads)?));
+    Ok(lines.join("\n"))
 }
 
 /// Every program, and what they cost.
-pub(super) fn listing(compiled: &Compiled, threads: usize, real: usize) -> String {
+pub(super) fn listing(
+    compiled: &Compiled,
+    target: &Target,
+    threads: usize,
+) -> Result<String, Failure> {
     let mut text = String::new();
     for i in 0..compiled.programs.len() {
         text += &format!("{}\n{}\n", compiled.programs[i].name, compiled.print(Program(i)));
     }
-    text + &cost(compiled, threads, real) + "\n"
+    Ok(text + &cost(compiled, target, threads)? + "\n")
 }

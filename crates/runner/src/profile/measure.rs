@@ -28,7 +28,7 @@ pub struct Timed {
     pub nodes: Vec<Duration>,
 }
 
-/// Loads an experiment and times `iterations` of it; `told` hears how many are done, and of how many.
+/// Loads an experiment as `options` compile it and times `iterations` of it; `told` hears how many are done, and of how many.
 /// Noise stands in for real samples: no operation is faster or slower for it.
 ///
 /// # Errors
@@ -38,12 +38,12 @@ pub fn measure(
     spec: &Experiment,
     recorded: &Recorded,
     device: &mut dyn Device,
+    options: &Options,
     iterations: u64,
     mut told: impl FnMut(u64, u64),
 ) -> Result<Times, DeviceError> {
     let Recorded { tape, steps, .. } = recorded;
-    let options = Options::default();
-    device.load(tape, &options)?;
+    device.load(tape, options)?;
     let (scalars, mut at) = (tape.scalars(), Progress::default());
     device.run(recorded.init, &clock(spec, &scalars, 0, &at))?;
     let of_d = (steps.discriminator, spec.k);
@@ -78,7 +78,7 @@ pub fn measure(
         nodes: medians(all),
     };
     let programs = programs.iter().zip(&all).map(timed).collect();
-    Ok(Times { compiled: tape.compile(&options), programs })
+    Ok(Times { compiled: tape.compile(options), programs })
 }
 
 /// A batch of the type that the experiment reads.

@@ -8,8 +8,9 @@ use crate::command::Failure;
 use crate::command::sample::to_bytes;
 use crate::run_dir::checkpoints;
 use crate::session::{Need, Session};
+use crate::target::{Purpose, Target};
 use std::path::Path;
-use tape::{Device, Dtype, Options};
+use tape::{Device, Dtype};
 use train::{Checkpoint, Experiment, Probe, Recorded, Weights};
 
 /// Points of the walk (Radford et al. 2015, figure 4),
@@ -49,7 +50,10 @@ pub(super) fn ask(globals: &Globals, spec: &Experiment, run: &Path) -> Result<Sa
     if all.is_empty() {
         return Err("there is no checkpoint yet".into());
     }
-    let open = |need| Session::of(spec.clone(), run, globals, need);
+    let open = |need| {
+        let target = Target::of(spec, Purpose::Look, globals)?;
+        Session::of(spec.clone(), target, run, globals, need)
+    };
     let (session, without_data) = match open(Need::Samples) {
         Ok(session) => (session, None),
         Err(error) => (open(Need::Extents)?, Some(error.to_string())),
@@ -60,8 +64,9 @@ pub(super) fn ask(globals: &Globals, spec: &Experiment, run: &Path) -> Result<Sa
         Some(_) => None,
     };
     let images = session.dtype() == Dtype::U8;
-    session.on_device(globals, move |device| {
-        device.load(&recorded.tape, &Options::default())?;
+    let options = session.target.options();
+    session.on_device(move |device| {
+        device.load(&recorded.tape, &options)?;
         let mut answers = Vec::new();
         for i in evenly(all.len(), CHECKPOINTS) {
             let (images, path) = &all[i];
