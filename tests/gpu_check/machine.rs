@@ -1,13 +1,11 @@
 //! What figures depend on: card, driver, and the PyTorch that is here.
 
 use crate::arguments::Arguments;
-use crate::beside::{beside, nccl_folder};
+use crate::beside::beside;
 use crate::child::{self, last_words};
 use crate::row::{Outcome, Row};
 use crate::stages::Failed;
 use serde_json::{Value, json};
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -64,9 +62,6 @@ pub fn stage(arguments: &Arguments) -> Result<(), Failed> {
                 of("nccl")
             );
             Row::pass(STAGE, "PyTorch").figure(figure).say();
-            if let Some(library) = found["nccl_library"].as_str() {
-                link(arguments, Path::new(library))?;
-            }
         }
         Err(why) => Row::skipped(STAGE, "PyTorch", why).say(),
     }
@@ -92,16 +87,4 @@ fn versions(arguments: &Arguments) -> Result<Value, String> {
         return Err(format!("none: {}", last_words(&log)));
     }
     serde_json::from_str(said.trim()).map_err(|error| format!("{error}: {said}"))
-}
-
-/// PyTorch's NCCL under the names that are looked for.
-fn link(arguments: &Arguments, library: &Path) -> Result<(), Failed> {
-    let folder = nccl_folder(arguments);
-    fs::create_dir_all(&folder)?;
-    for name in ["libnccl.so", "libnccl.so.2"] {
-        let link = folder.join(name);
-        fs::remove_file(&link).ok();
-        std::os::unix::fs::symlink(library, link)?;
-    }
-    Ok(())
 }

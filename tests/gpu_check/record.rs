@@ -41,6 +41,11 @@ impl Record {
         self.rows.push(row);
     }
 
+    /// The libnccl that PyTorch brings.
+    pub fn nccl(&self) -> Option<&str> {
+        self.machine["nccl_library"].as_str()
+    }
+
     pub fn count(&self, outcome: Outcome) -> usize {
         self.rows.iter().filter(|row| row.outcome == outcome).count()
     }

@@ -29,8 +29,8 @@ pub fn stage(arguments: &Arguments) -> Result<(), Failed> {
         let check = format!("{tool}, duel train, 2 steps");
         let mut command = duel(arguments);
         let run = arguments.out.join("runs").join(tool);
-        let sets = ["batch=8", "images=16", "model.dcgan.width=8", "precision=bf16"];
-        train_words(arguments, &mut command, &file, &run, &sets);
+        let sets = ["batch=8", "images=16", "model.dcgan.width=8", "device=cuda", "precision=bf16"];
+        train_words(&mut command, &file, &run, &sets);
         row(arguments, &sanitizer, tool, &check, &command);
     }
     for tool in ["memcheck", "racecheck"] {

@@ -1,7 +1,7 @@
 //! The stages, each a process of its own.
 
 use crate::arguments::Arguments;
-use crate::beside::{beside, library_path};
+use crate::beside::beside;
 use crate::record::Record;
 use crate::row::{Outcome, Row};
 use crate::{child, convolutions, gaps, machine, memory, modules, parity, replays, sanitizer, speed};
@@ -44,7 +44,8 @@ const LEAST: f64 = 3.0;
 /// Runs a stage and takes its rows as they come.
 pub fn run(stage: &Stage, arguments: &Arguments, left: f64, record: &mut Record) {
     let name = stage.name;
-    let limit = stage.limit.min(left);
+    // Stages that were asked for by name share all the time there is.
+    let limit = if arguments.only.is_some() { left } else { stage.limit.min(left) };
     if limit < LEAST {
         let why = format!("no time was left; `--only {name}` runs it alone");
         record.add(Row::skipped(name, "all of it", why));
@@ -53,7 +54,10 @@ pub fn run(stage: &Stage, arguments: &Arguments, left: f64, record: &mut Record)
     let log = arguments.out.join(format!("{name}.log"));
     let mut command = Command::new(env::current_exe().expect("we are some file"));
     command.args(arguments.words(name)).stdin(Stdio::null());
-    command.env("LD_LIBRARY_PATH", library_path(arguments));
+    // A machine for PyTorch often has no other NCCL.
+    if let (None, Some(nccl)) = (env::var_os("DUEL_NCCL"), record.nccl()) {
+        command.env("DUEL_NCCL", nccl);
+    }
     // What the driver's compiler made before would hide how long it takes.
     command.env("CUDA_CACHE_DISABLE", if name == "modules" { "1" } else { "0" });
     let mut watched = match child::start(&mut command, &log, Duration::from_secs_f64(limit), true) {

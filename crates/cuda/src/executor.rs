@@ -1,5 +1,7 @@
 //! The executor: a compiled tape with a block of device memory, one graph per program.
 
+mod timing;
+
 use crate::arrive::Arrivals;
 use crate::builder::{Builder, Card};
 use crate::clock::Clock;
