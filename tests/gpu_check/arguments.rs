@@ -1,5 +1,6 @@
 //! What `gpu-check` is asked for.
 
+use crate::experiments::Network;
 use std::env;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ gpu-check: whether Duel works on this machine's GPU, and how fast it is beside P
 
   --out DIR        where gpu-check.json, gpu-check.md and logs go; gpu-check-out unless given
   --only A,B       these stages alone
+  --networks A,B   of example and paper, these alone
   --seconds S      of a round of the benchmark; 1 unless given
   --rounds N       of the benchmark; 5 unless given
   --limit S        of everything; 560 unless given. Stages for which no time is left are skipped
@@ -22,6 +24,7 @@ stages: ";
 pub struct Arguments {
     pub out: PathBuf,
     pub only: Option<Vec<String>>,
+    pub networks: Vec<String>,
     /// Of a round.
     pub seconds: f64,
     pub rounds: usize,
@@ -40,6 +43,7 @@ impl Arguments {
         let mut parsed = Self {
             out: PathBuf::from("gpu-check-out"),
             only: None,
+            networks: ["example", "paper", "toy"].map(str::to_string).to_vec(),
             seconds: 1.0,
             rounds: 5,
             limit: 560.0,
@@ -61,6 +65,7 @@ impl Arguments {
                 "--only" => {
                     parsed.only = Some(value()?.split(',').map(known).collect::<Result<_, _>>()?);
                 }
+                "--networks" => parsed.networks = value()?.split(',').map(str::to_string).collect(),
                 "--seconds" => parsed.seconds = seconds(&word, &value()?)?,
                 "--limit" => parsed.limit = seconds(&word, &value()?)?,
                 "--rounds" => {
@@ -81,12 +86,18 @@ impl Arguments {
         Ok(parsed)
     }
 
+    /// Whether a network is to be looked at.
+    pub fn wants(&self, network: &Network) -> bool {
+        self.networks.iter().any(|name| name == network.name)
+    }
+
     /// Words that a stage is started with.
     pub fn words(&self, stage: &str) -> Vec<String> {
         let out = self.out.display().to_string();
         let (seconds, rounds) = (self.seconds.to_string(), self.rounds.to_string());
+        let networks = self.networks.join(",");
         let mut words = vec!["--inside", stage, "--out", &out, "--seconds", &seconds];
-        words.extend(["--rounds", &rounds, "--python", &self.python]);
+        words.extend(["--rounds", &rounds, "--python", &self.python, "--networks", &networks]);
         words.extend(self.toy.then_some("--toy"));
         words.into_iter().map(str::to_string).collect()
     }

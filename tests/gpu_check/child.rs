@@ -1,6 +1,5 @@
 //! Commands with a time limit. What they start goes away with them.
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -90,10 +89,11 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            // Without effect where it leads no group, as no group has its number then.
-            if let Some(group) = Pid::from_raw(self.child.id() as i32) {
-                kill_process_group(group, Signal::KILL).ok();
-            }
+            // What it started is in its group. Without effect where it leads none: no group has its number.
+            let group = format!("-{}", self.child.id());
+            let kill =
+                Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+            kill.ok();
             self.child.kill().ok();
             self.child.wait().ok();
         }

@@ -34,20 +34,21 @@ pub fn stage(arguments: &Arguments) -> Result<(), Failed> {
                 peak = Some(rate);
                 let figure = format!("{:.0} TFLOP/s", 1e-12 * rate);
                 let data = json!({"flops": rate, "seconds": seconds});
-                Row::pass(STAGE, format!("{side}³ bf16 product, PyTorch")).figure(figure).data(data).say();
+                Row::pass(STAGE, format!("{side}³ bf16 product, PyTorch"))
+                    .figure(figure)
+                    .data(data)
+                    .say();
             }
             Err(why) => Row::fail(STAGE, "peak", why).say(),
         }
     }
     let all = match arguments.toy {
         true => vec![(TOY, Precision::Bf16)],
-        false => vec![
-            (EXAMPLE, Precision::Bf16),
-            (PAPER, Precision::Bf16),
-            (EXAMPLE, Precision::Tf32),
-        ],
+        false => {
+            vec![(EXAMPLE, Precision::Bf16), (PAPER, Precision::Bf16), (EXAMPLE, Precision::Tf32)]
+        }
     };
-    for (network, precision) in all {
+    for (network, precision) in all.into_iter().filter(|(network, _)| arguments.wants(network)) {
         for timed in ours(arguments, &network, precision)? {
             let theirs = peer.as_mut().ok().map(|peer| {
                 let asked = timed.asked(precision).to_string();

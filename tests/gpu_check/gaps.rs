@@ -28,7 +28,7 @@ pub fn stage(arguments: &Arguments) -> Result<(), Failed> {
             (PAPER, Precision::Bf16),
         ],
     };
-    for (network, precision) in all {
+    for (network, precision) in all.into_iter().filter(|(network, _)| arguments.wants(network)) {
         let check = format!("{}, {}", network.name, precision.name());
         attempt(STAGE, &check, || row(&check, &network, precision, arguments));
     }

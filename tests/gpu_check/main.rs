@@ -75,6 +75,8 @@ fn check(arguments: &Arguments) -> ExitCode {
         [Outcome::Pass, Outcome::Fail, Outcome::Skipped].map(|outcome| record.count(outcome));
     let seconds = begun.elapsed().as_secs_f64();
     let out = arguments.out.display();
-    println!("\n{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0} s; {out}/gpu-check.json, .md");
+    println!(
+        "\n{passed} passed, {failed} failed, {skipped} skipped in {seconds:.0} s; {out}/gpu-check.json, .md"
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

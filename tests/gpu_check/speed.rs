@@ -80,7 +80,7 @@ impl Side {
 
 pub fn stage(arguments: &Arguments) -> Result<(), Failed> {
     let networks = if arguments.toy { vec![TOY] } else { vec![EXAMPLE, PAPER] };
-    for network in networks {
+    for network in networks.into_iter().filter(|network| arguments.wants(network)) {
         compare(arguments, &network);
     }
     Ok(())
@@ -130,11 +130,8 @@ fn of_side(network: &Network, side: &Side) -> Row {
         Steps::Ours(_) => "Duel",
         Steps::Theirs(_) => "PyTorch",
     };
-    let row = Row::unless(
-        STAGE,
-        format!("{}: {who} {}", network.name, side.name),
-        side.wrong.clone(),
-    );
+    let row =
+        Row::unless(STAGE, format!("{}: {who} {}", network.name, side.name), side.wrong.clone());
     let Some([least, median, most]) = spread(&side.speeds) else { return row };
     let data = json!({
         "network": network.json(), "side": side.name, "who": who, "steps": side.steps,

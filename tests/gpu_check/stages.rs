@@ -4,8 +4,10 @@ use crate::arguments::Arguments;
 use crate::beside::beside;
 use crate::record::Record;
 use crate::row::{Outcome, Row};
-use crate::{child, convolutions, gaps, machine, memory, modules, parity, replays, sanitizer, speed};
 use crate::training;
+use crate::{
+    child, convolutions, gaps, machine, memory, modules, parity, replays, sanitizer, speed,
+};
 use std::env;
 use std::error::Error;
 use std::process::{Command, ExitCode, Stdio};

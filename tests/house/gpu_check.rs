@@ -57,9 +57,8 @@ fn stages_pass_on_the_stand_in_and_one_that_breaks_is_a_row() {
     let text = std::fs::read_to_string(folder.path().join("found/gpu-check.json"));
     let found: Value = serde_json::from_str(&text.expect("it was written")).expect("JSON");
     let rows = found["rows"].as_array().expect("rows");
-    let of = |stage: &str| -> Vec<&Value> {
-        rows.iter().filter(|row| row["stage"] == stage).collect()
-    };
+    let of =
+        |stage: &str| -> Vec<&Value> { rows.iter().filter(|row| row["stage"] == stage).collect() };
     // The tests of the CUDA layer do not lie beside this binary.
     assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
     let parity = of("parity");
