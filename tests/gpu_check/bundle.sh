@@ -14,16 +14,16 @@ cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
 command -v strip > /dev/null || fail "strip is not installed; on Debian: apt-get install binutils"
 
-cargo build --release --locked --package runner --bin duel
-cargo build --release --locked --package tests --bin gpu-check
-# Cargo tells the name of the test binary, which ends in a hash, in JSON alone.
+# One command builds the tests and the programs that they start. Cargo tells the name of the test binary,
+# which ends in a hash, in JSON alone.
 tests=$(cargo test --release --locked --package tests --test cuda --no-run --message-format=json |
   sed -nE 's/.*"kind":\["test"\].*"name":"cuda".*"executable":"([^"]+)".*/\1/p' | tail -n 1)
 [ -n "$tests" ] || fail "cargo told no test binary"
 
 rm -rf "$folder.new"
 mkdir -p "$folder.new/peer" "$folder.new/experiments/datasets"
-cp "$target/release/duel" "$target/release/gpu-check" "$folder.new/"
+cp "$target/release/gpu-check" "$folder.new/"
+cp "$target/release/duel-under-test" "$folder.new/duel"
 cp "$tests" "$folder.new/cuda-tests"
 strip "$folder.new/"{duel,gpu-check,cuda-tests}
 cp tests/peer/{peer,gpu_peer,gpu_products}.py "$folder.new/peer/"

@@ -11,7 +11,6 @@ use train::{Experiment, Progress, Recorded, clock};
 pub struct Engine {
     pub recorded: Recorded,
     pub device: Cuda,
-    pub precision: Precision,
     pub clock: Clock,
     real: Vec<u8>,
 }
@@ -36,7 +35,7 @@ impl Engine {
         device.run(recorded.init, &clock)?;
         let pixels = (0..batch * side * side * channels)
             .map(|i| (i as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]);
-        Ok(Self { recorded, device, precision, clock, real: pixels.collect() })
+        Ok(Self { recorded, device, clock, real: pixels.collect() })
     }
 
     /// Does steps, each with a batch from the host, and reads the losses: seconds, and the losses of D and
