@@ -10,7 +10,7 @@ DUEL     := target/release/duel
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
 export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment runs devices doctor schema test kernels kernels-check bench bench-import check clean build
+.PHONY: help experiment runs devices doctor schema test kernels kernels-check bench bench-import gpu-bundle gpu-check check clean build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ bench: build ## steps against PyTorch's, layer by layer, in one run; writes targ
 bench-import: build ## pictures per second against Pillow, in one run; keeps its pictures in target/import
 	@bash tests/readers/setup.sh $(READERS)
 	$(READERS)/bin/python tests/peer/import.py $(DUEL) target/import $(ARGS)
+
+gpu-bundle: ## target/gpu-bundle: a folder to copy to a machine with an NVIDIA GPU; its ./gpu-check needs a driver alone
+	bash tests/gpu_check/bundle.sh target/gpu-bundle
+
+gpu-check: gpu-bundle ## the same here: parity, training, memory, speed against PyTorch; ARGS='--help' tells more
+	target/gpu-bundle/gpu-check --out target/gpu-check $(ARGS)
 
 check: ## formatting and lints
 	cargo fmt --all --check

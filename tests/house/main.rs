@@ -14,6 +14,8 @@ mod desk;
 mod fusion;
 /// The one-dimensional demonstration ends where the theory says.
 mod gaussian;
+/// The check of a machine with a GPU, without one and on the stand-in.
+mod gpu_check;
 /// Recorded gradients agree with differences, first and second order.
 mod gradients;
 /// Pictures of one's own: LMDBs and folders of them.

@@ -56,25 +56,32 @@ VARIANTS = {
 }
 
 
-def generator(image, channels, width):
+def strided(kernel):
+    """Kernel, stride and padding that halve a side: 4 with one zero before the image, or 5 with two."""
+    return kernel, 2, kernel - 3
+
+
+def generator(image, channels, width, kernel=4):
+    up = strided(kernel) + (kernel - 4,)
     features = width * image // 8
     layers = [nn.ConvTranspose2d(LATENT, features, 4, 1, 0, bias=False), nn.BatchNorm2d(features), nn.ReLU(True)]
     while features > width:
         layers += [
-            nn.ConvTranspose2d(features, features // 2, 4, 2, 1, bias=False),
+            nn.ConvTranspose2d(features, features // 2, *up, bias=False),
             nn.BatchNorm2d(features // 2),
             nn.ReLU(True),
         ]
         features //= 2
-    return nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh())
+    return nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, *up, bias=False), nn.Tanh())
 
 
-def discriminator(image, channels, width):
-    layers = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+def discriminator(image, channels, width, kernel=4):
+    down = strided(kernel)
+    layers = [nn.Conv2d(channels, width, *down, bias=False), nn.LeakyReLU(0.2, inplace=True)]
     features = width
     while features < width * image // 8:
         layers += [
-            nn.Conv2d(features, features * 2, 4, 2, 1, bias=False),
+            nn.Conv2d(features, features * 2, *down, bias=False),
             nn.BatchNorm2d(features * 2),
             nn.LeakyReLU(0.2, inplace=True),
         ]

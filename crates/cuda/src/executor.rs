@@ -1,5 +1,7 @@
 //! The executor: runs the programs of a loaded tape.
 
+mod timing;
+
 use crate::builder::Card;
 use crate::clock::Clock;
 use crate::error::{CudaError, Doing};

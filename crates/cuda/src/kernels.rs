@@ -1,11 +1,13 @@
 //! The PTX, and the kernels in it, found by name.
 
-use crate::error::{CudaError, said};
+use crate::error::{CudaError, Doing, said};
+use crate::gpu::Gpu;
 use crate::launch::Launch;
 use cudarc::driver::{result, sys};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Every PTX file: `<family>.sm_80.ptx` for all cards, `<family>.sm_90a.ptx` for Hopper alone.
 const PTX: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
@@ -40,6 +42,48 @@ pub fn entries() -> &'static HashMap<&'static str, Entry> {
         };
         PTX.iter().flat_map(of_file).collect()
     })
+}
+
+/// A PTX file in the hands of a driver.
+#[derive(Debug)]
+pub struct Module {
+    /// Its name.
+    pub name: &'static str,
+    /// How many kernels it has.
+    pub kernels: usize,
+    /// How long the driver's compiler took, or why it refused.
+    pub compiled: Result<Duration, CudaError>,
+}
+
+/// Hands every PTX file to the compiler of a device's driver, and looks every kernel up in what comes back.
+///
+/// # Errors
+/// A device that cannot be opened.
+pub fn compile_all(ordinal: usize) -> Result<Vec<Module>, CudaError> {
+    let gpu = Gpu::open(ordinal, None)?;
+    gpu.bind()?;
+    let module = |&(name, _): &(&'static str, &str)| {
+        let own: Vec<_> = entries().iter().filter(|(_, entry)| entry.module == name).collect();
+        let begun = Instant::now();
+        let compiled = own.first().map_or(Ok(Duration::ZERO), |(_, entry)| {
+            let module = compile(entry)?;
+            let took = begun.elapsed();
+            let all = own.iter().try_for_each(|(kernel, _)| function(module, kernel).map(drop));
+            // SAFETY: loaded above, and nothing of it was launched.
+            let unloaded = unsafe { result::module::unload(module) };
+            all.and(unloaded.doing("unloading a module")).map(|()| took)
+        });
+        Module { name, kernels: own.len(), compiled }
+    };
+    Ok(PTX.iter().map(module).collect())
+}
+
+/// A kernel of a module.
+fn function(module: sys::CUmodule, kernel: &str) -> Result<sys::CUfunction, CudaError> {
+    let name = CString::new(kernel).expect("names have no zero byte");
+    // SAFETY: the module is loaded.
+    unsafe { result::module::get_function(module, name) }
+        .map_err(|error| CudaError::MissingKernel { kernel: kernel.to_string(), why: said(error) })
 }
 
 /// Kernels that were loaded onto a device.
@@ -96,9 +140,7 @@ impl Kernels {
                 module
             }
         };
-        let name = CString::new(launch.kernel).expect("names have no zero byte");
-        // SAFETY: the module is loaded.
-        unsafe { result::module::get_function(module, name) }.map_err(|error| missing(said(error)))
+        function(module, launch.kernel)
     }
 }
 

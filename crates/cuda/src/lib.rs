@@ -31,7 +31,7 @@ mod weights;
 pub use builder::{Card, Math};
 pub use error::CudaError;
 pub use executor::{Cuda, Settings};
-pub use kernels::{Entry, entries};
+pub use kernels::{Entry, Module, compile_all, entries};
 pub use nccl::{AllReduce, Communicator, NcclError, UniqueId, version as nccl_version};
 pub use plan::bytes;
 pub use precision::Precision;
