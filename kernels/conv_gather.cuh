@@ -74,7 +74,7 @@ __device__ __forceinline__ void conv_gather(const ConvParams& p) {
     for (int i = threadIdx.x; i < T::M; i += T::THREADS)
       places[i] = g.window.place(m0 + i, m0 + i < pixels, p.by_p, p.by_q);
     __syncthreads();
-    using FillA = Elements<typename T::A, typename T::Math, T::THREADS, DGRAD ? 4 : 8>;
+    using FillA = Elements<typename T::A, typename T::Math, T::THREADS, DGRAD ? 8 : 8>;
     using FillB = Elements<typename T::B, typename T::Math, T::THREADS, DGRAD ? 4 : 8>;
     int k = FillA::column();
     multiply<T>(acc, shared, (taps * g.window.channels + T::K - 1) / T::K, [&](unsigned char* stage) {
