@@ -3,8 +3,12 @@
 
 /// Elementwise operations and maxout.
 mod activation;
+/// A GPU that is not there, too old or too small.
+mod bad_input;
 /// Batch norm.
 mod batch_norm;
+/// The binary on a GPU, as people use it.
+mod commands;
 /// Convolutions.
 mod conv;
 /// Tapes with numbers of a test's choice.

@@ -35,6 +35,16 @@ fn build() -> Option<PathBuf> {
     Some(folder)
 }
 
+/// Makes a process see a GPU: the stand-in, unless [`is_real`]. Whether there is one.
+pub fn show(command: &mut Command) -> bool {
+    command.env_remove("DUEL_DEVICE");
+    if !is_real() {
+        let Some(folder) = folder() else { return false };
+        command.env("LD_LIBRARY_PATH", folder);
+    }
+    true
+}
+
 /// Opens the driver for this process, the stand-in unless [`is_real`]. Whether there is one.
 ///
 /// The stand-in is opened by its path, before anybody asks for `libcuda.so.1` by name: the loader then
