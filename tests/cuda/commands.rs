@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::fs;
-use tests::duel::{Place, Said};
+use tests::duel::{GAUSSIAN, Place, Said};
 use tests::stand_in;
 use train::Checkpoint;
 
@@ -176,4 +176,26 @@ fn a_step_is_profiled() {
     }
     let total = rows.iter().find(|row| row["kind"] == "total").expect("a total");
     assert!(total["seconds"].as_f64().is_some_and(|x| x > 0.0), "{total}");
+}
+
+/// Variants whose `auto` was bf16 are not compared with others whose `auto` is f32.
+#[test]
+fn an_ablation_keeps_its_precision() {
+    let place = Place::new(DUEL);
+    place.write("g.yaml", GAUSSIAN);
+    place.write(
+        "a.yaml",
+        "base: g\nseeds: [0]\nvariants: {one: {}, two: {k: 2}}\ncompare: [d_real]\n",
+    );
+    let Some(said) = duel(&place, "ablate a.yaml --out a --only one --device cuda") else { return };
+    said.fine();
+    assert!(
+        place.text("a/one/seed0/resolved.yaml").contains("\ndevice: cuda:0\nprecision: bf16\n")
+    );
+    let message = duel(&place, "ablate a.yaml --out a --device cpu").expect("as before").refused();
+    let expected = "`precision` was \"bf16\", and a.yaml asks for \"f32\" now";
+    assert!(message.contains(expected), "{message}");
+    assert!(!place.path("a/two").exists());
+    duel(&place, "ablate a.yaml --out a --device cuda").expect("as before").fine();
+    assert!(place.text("a/two/seed0/resolved.yaml").contains("\nprecision: bf16\n"));
 }
