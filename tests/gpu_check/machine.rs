@@ -10,6 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 const STAGE: &str = "machine";
+/// Until PyTorch must have said what it is: read for the first time, it takes a while.
+const VERSIONS: Duration = Duration::from_secs(90);
 
 /// The time, as everyone writes it.
 pub fn now() -> String {
@@ -82,7 +84,7 @@ fn versions(arguments: &Arguments) -> Result<Value, String> {
     let log = arguments.out.join("versions.log");
     let mut command = Command::new(&arguments.python);
     command.arg(beside("peer/gpu_peer.py")).arg("--versions");
-    let (said, ended) = child::run(&mut command, &log, Duration::from_secs(45))?;
+    let (said, ended) = child::run(&mut command, &log, VERSIONS)?;
     if ended != child::Ended::Well {
         return Err(format!("none: {}", last_words(&log)));
     }
