@@ -12,9 +12,9 @@ use std::process::Command;
 use std::time::Duration;
 
 const STAGE: &str = "parity";
-/// Tests of the sources and of the stand-in, and tests that start a program of several ranks: neither lies
+/// Tests of the sources and of the stand-in, and tests that start programs of theirs: neither lies
 /// beside this one. NCCL with one rank is looked at by the stage `replays`.
-const ELSEWHERE: [&str; 3] = ["ptx", "planted", "nccl"];
+const ELSEWHERE: [&str; 5] = ["bad_input", "commands", "nccl", "planted", "ptx"];
 /// Of one family.
 const LIMIT: Duration = Duration::from_secs(60);
 
