@@ -86,3 +86,12 @@ impl Results {
         nodes.iter().filter(|n| is(n, self.compiled.tensor(n.outs[0]).dtype)).count()
     }
 }
+
+/// Few whole numbers, many of them equal, and a NaN here and there; gradients `dy` that tell places apart.
+pub fn ties_and_nan(name: &str, i: usize) -> f64 {
+    match (name, (i * i + i / 7) % 5) {
+        ("dy", _) => 1.0 + i as f64,
+        (_, 4) if i.is_multiple_of(3) => f64::NAN,
+        (_, n) => n as f64,
+    }
+}

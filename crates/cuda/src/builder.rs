@@ -1,7 +1,7 @@
 //! What an arm works with: it looks operands up, and turns a node into launches.
 
 use crate::launch::{Grid, Launch, Params};
-use crate::place::Places;
+use crate::place::{ALIGN, Places};
 use crate::tensor::{Tensor, Type};
 use crate::weights::Copies;
 use tape::{Compiled, Shape, T};
@@ -111,7 +111,7 @@ impl<'a> Builder<'a> {
     pub fn scratch(&mut self, dtype: Type, len: usize) -> Tensor {
         let len = u32::try_from(len).expect("scratch of a node has less than 2³² elements");
         let tensor = Tensor { at: self.places.workspace + self.used, dtype, len };
-        self.used += tensor.bytes().next_multiple_of(256);
+        self.used += tensor.bytes().next_multiple_of(ALIGN);
         self.workspace = self.workspace.max(self.used);
         tensor
     }

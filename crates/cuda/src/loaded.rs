@@ -7,7 +7,7 @@ use crate::executor::Settings;
 use crate::gpu::{Block, Gpu};
 use crate::kernels::Kernels;
 use crate::launch::Launch;
-use crate::place::{LANDINGS, Places, inputs, landing_bytes};
+use crate::place::{ALIGN, LANDINGS, Places, inputs, landing_bytes};
 use crate::program::{Issue, Recorded, Step};
 use crate::ring::Ring;
 use crate::tensor::Tensor;
@@ -136,7 +136,7 @@ fn arrivals(
         let ways = [landing, landing + landing_bytes(compiled)];
         let to = places.tensor(compiled, t).at;
         arrivals.insert(t, Arrivals::new(gpu, ways, to, bytes as usize)?);
-        landing += bytes.next_multiple_of(256);
+        landing += bytes.next_multiple_of(ALIGN);
     }
     Ok(arrivals)
 }

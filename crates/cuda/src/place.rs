@@ -7,7 +7,7 @@ use tape::{Compiled, Kind, Space, T};
 /// Bytes of the clock; a multiple of [`ALIGN`].
 pub(crate) const CLOCK: u64 = 256;
 /// Regions begin at multiples of this many bytes.
-const ALIGN: u64 = 256;
+pub(crate) const ALIGN: u64 = 256;
 /// Bytes of the flag of a checked run, see `kernels/reduce.cu`.
 const FLAG: u64 = 256;
 /// Landing places of each input: while a program reads one batch, the next arrives.

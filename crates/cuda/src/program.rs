@@ -165,10 +165,19 @@ impl Issue<'_> {
 
     /// Captures a program as a graph.
     pub fn capture(&self, recorded: &Recorded, name: &str) -> Result<CudaGraph, CudaError> {
+        self.captured(name, || self.program(recorded))
+    }
+
+    /// Captures what `issue` puts onto the streams as a graph.
+    pub fn captured(
+        &self,
+        name: &str,
+        issue: impl FnOnce() -> Result<(), CudaError>,
+    ) -> Result<CudaGraph, CudaError> {
         use sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL as MODE;
         let what = format!("capturing `{name}`");
         self.gpu.main.begin_capture(MODE).doing(&what)?;
-        let issued = self.program(recorded);
+        let issued = issue();
         // Ends in any case: a stream that goes on capturing can do nothing else.
         let graph = self.gpu.main.end_capture(sys::CUgraphInstantiate_flags(0)).doing(&what);
         issued?;

@@ -99,14 +99,18 @@ API int cuStreamDestroy_v2(void* handle) {
   delete one;
   return SUCCESS;
 }
+// Whether a stream may be asked what it has done: one that captures may not, and captures no more.
+static int asked_about(Stream* one) {
+  if (!one) return INVALID_CONTEXT;
+  if (!one->capture) return SUCCESS;
+  one->capture->invalid = true;
+  return STREAM_CAPTURE_UNSUPPORTED;
+}
+
 API int cuStreamSynchronize(void* handle) {
   Lock held(lock());
   Stream* const one = stream(handle);
-  if (!one) return INVALID_CONTEXT;
-  if (one->capture) {
-    one->capture->invalid = true;
-    return STREAM_CAPTURE_UNSUPPORTED;
-  }
+  if (const int refused = asked_about(one)) return refused;
   for (const TaskPtr& task : predecessors(*one)) wait_for(held, task);
   check_guards("something", true);
   return SUCCESS;
@@ -114,11 +118,7 @@ API int cuStreamSynchronize(void* handle) {
 API int cuStreamQuery(void* handle) {
   Lock held(lock());
   Stream* const one = stream(handle);
-  if (!one) return INVALID_CONTEXT;
-  if (one->capture) {
-    one->capture->invalid = true;
-    return STREAM_CAPTURE_UNSUPPORTED;
-  }
+  if (const int refused = asked_about(one)) return refused;
   if (!one->last || one->last->done) return SUCCESS;
   run_one(held, *one->context);
   return NOT_READY;

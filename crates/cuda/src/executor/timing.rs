@@ -1,9 +1,9 @@
 //! What each node takes alone, on a device that does nothing else.
 
 use super::Cuda;
-use crate::error::{CudaError, Doing};
-use crate::program::{Issue, Step};
-use cudarc::driver::{CudaGraph, sys};
+use crate::error::Doing;
+use crate::program::Issue;
+use cudarc::driver::sys;
 use std::time::Duration;
 use tape::{DeviceError, Program};
 
@@ -32,7 +32,8 @@ impl Cuda {
         let nodes = &loaded.compiled.program(program).nodes;
         let mut times = vec![Duration::ZERO; nodes.len()];
         for step in &loaded.programs[program.0].steps {
-            let graph = repeated(&issue, step, repeats)?;
+            let again = || (0..repeats).try_for_each(|_| issue.step(step));
+            let graph = issue.captured(nodes[step.node].op.name(), again)?;
             graph.launch().doing("timing")?;
             let timed = || {
                 use sys::CUevent_flags::CU_EVENT_DEFAULT;
@@ -54,18 +55,4 @@ impl Cuda {
         self.gpu.bind()?;
         Ok(self.gpu.wait()?)
     }
-}
-
-/// A node as a graph of its own.
-fn repeated(issue: &Issue<'_>, step: &Step, repeats: usize) -> Result<CudaGraph, CudaError> {
-    use sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL as MODE;
-    let (main, what) = (&issue.gpu.main, "capturing a node");
-    main.begin_capture(MODE).doing(what)?;
-    let issued = (0..repeats).try_for_each(|_| issue.step(step));
-    // Ends in any case: a stream that goes on capturing can do nothing else.
-    let graph = main.end_capture(sys::CUgraphInstantiate_flags(0)).doing(what);
-    issued?;
-    let graph = graph?.ok_or_else(|| CudaError::Misuse("a node that does nothing".to_string()))?;
-    graph.upload().doing(what)?;
-    Ok(graph)
 }
