@@ -4,8 +4,10 @@ EXP      ?= dcgan_fashion
 ARGS     ?=
 LSUN     ?=
 SMOKE    ?=
+RANKS    ?=
 VENV     ?= target/peer
 READERS  ?= target/readers
+MPI      ?= target/mpi
 DUEL     := target/release/duel
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
 export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
@@ -17,6 +19,7 @@ help: ## this list
 	@echo "  EXP=name      which experiment, e.g. EXP=gan_gaussian; those there are:"
 	@ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|                  |; s|\.yaml$$||'
 	@echo "  LSUN=path     your copy of bedroom_train_lmdb, for EXP=dcgan_lsun; it is imported once"
+	@echo "  RANKS=N       so many ranks share a batch: N GPUs of this machine, or threads on cores"
 	@echo "  SMOKE=1       of ablations/*: the size that ends in minutes"
 	@echo "  ARGS='...'    more for duel train or duel ablate, e.g. ARGS='--set seed=1 --out runs/mine'"
 
@@ -29,7 +32,8 @@ experiment: build ## one experiment or ablation from nothing: build, fetch, shar
 	  ls experiments/*.yaml experiments/ablations/*.yaml | sed 's|experiments/|  |; s|\.yaml$$||' >&2; exit 2; }
 	$(if $(LSUN),$(DUEL) data import lsun '$(LSUN)' --category bedroom --size 64)
 	$(DUEL) data prepare experiments/$(EXP).yaml
-	$(DUEL) $(if $(filter ablations/%,$(EXP)),ablate,train) $(if $(SMOKE),--smoke) experiments/$(EXP).yaml $(ARGS)
+	$(DUEL) $(if $(filter ablations/%,$(EXP)),ablate,train) $(if $(SMOKE),--smoke) experiments/$(EXP).yaml \
+	  $(if $(RANKS),--set ranks=$(RANKS)) $(ARGS)
 
 runs: build ## the runs that are here: state, progress, last figures
 	@$(DUEL) runs
@@ -46,6 +50,7 @@ schema: build ## target/experiment.schema.json and target/ablation.schema.json, 
 
 test: ## all tests
 	@bash tests/readers/setup.sh $(READERS) || echo "tests that read with Python's libraries are left out" >&2
+	@bash tests/mpi/setup.sh $(MPI) || echo "tests that start ranks with MPI are left out" >&2
 	cargo test --locked --workspace
 
 kernels: ## kernels/ptx, for the sources that changed; fetches NVIDIA's compiler once

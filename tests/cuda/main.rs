@@ -31,6 +31,8 @@ mod planted;
 mod pool;
 /// PTX and the structs of parameters.
 mod ptx;
+/// Runs of several ranks.
+mod ranks;
 /// Sums.
 mod reduce;
 /// Graphs, clocks, inputs, checks: what runs programs.

@@ -1,6 +1,7 @@
 //! What `gpu-check` is asked for.
 
 use crate::experiments::Network;
+use crate::speed::VARIANTS;
 use std::env;
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ gpu-check: whether Duel works on this machine's GPU, and how fast it is beside P
   --out DIR        where gpu-check.json, gpu-check.md and logs go; gpu-check-out unless given
   --only A,B       these stages alone
   --networks A,B   of example and paper, these alone
+  --variants A,B   of PyTorch's steps (gpu_peer.py), these alone
   --seconds S      of a round of the benchmark; 1 unless given
   --rounds N       of the benchmark; 5 unless given
   --limit S        of everything; 560 unless given. Stages for which no time is left are skipped
@@ -25,6 +27,8 @@ pub struct Arguments {
     pub out: PathBuf,
     pub only: Option<Vec<String>>,
     pub networks: Vec<String>,
+    /// Of PyTorch's steps, those that are raced against.
+    pub variants: Vec<String>,
     /// Of a round.
     pub seconds: f64,
     pub rounds: usize,
@@ -44,6 +48,7 @@ impl Arguments {
             out: PathBuf::from("gpu-check-out"),
             only: None,
             networks: ["example", "paper", "toy"].map(str::to_string).to_vec(),
+            variants: VARIANTS.map(str::to_string).to_vec(),
             seconds: 1.0,
             rounds: 5,
             limit: 560.0,
@@ -56,6 +61,10 @@ impl Arguments {
             true => Ok(name.to_string()),
             false => Err(format!("no stage `{name}`; there are {}", stages.join(", "))),
         };
+        let variant = |name: &str| match VARIANTS.contains(&name) {
+            true => Ok(name.to_string()),
+            false => Err(format!("no variant `{name}`; there are {}", VARIANTS.join(", "))),
+        };
         let mut words = env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -66,6 +75,9 @@ impl Arguments {
                     parsed.only = Some(value()?.split(',').map(known).collect::<Result<_, _>>()?);
                 }
                 "--networks" => parsed.networks = value()?.split(',').map(str::to_string).collect(),
+                "--variants" => {
+                    parsed.variants = value()?.split(',').map(variant).collect::<Result<_, _>>()?
+                }
                 "--seconds" => parsed.seconds = seconds(&word, &value()?)?,
                 "--limit" => parsed.limit = seconds(&word, &value()?)?,
                 "--rounds" => {
@@ -95,9 +107,10 @@ impl Arguments {
     pub fn words(&self, stage: &str) -> Vec<String> {
         let out = self.out.display().to_string();
         let (seconds, rounds) = (self.seconds.to_string(), self.rounds.to_string());
-        let networks = self.networks.join(",");
+        let (networks, variants) = (self.networks.join(","), self.variants.join(","));
         let mut words = vec!["--inside", stage, "--out", &out, "--seconds", &seconds];
         words.extend(["--rounds", &rounds, "--python", &self.python, "--networks", &networks]);
+        words.extend(["--variants", &variants]);
         words.extend(self.toy.then_some("--toy"));
         words.into_iter().map(str::to_string).collect()
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 const STAGE: &str = "speed";
 /// Variants of `gpu_peer.py`.
-const VARIANTS: [&str; 4] = ["eager", "eager_tf32", "compiled", "graphed"];
+pub const VARIANTS: [&str; 4] = ["eager", "eager_tf32", "compiled", "graphed"];
 /// On which network, and how many times as fast ours must be there.
 type Must = (&'static str, f64);
 /// What is set against what, and what must come out.
@@ -108,7 +108,9 @@ fn compare(arguments: &Arguments, network: &Network) {
         take(precision.name(), started, true);
     }
     let described = network.json().to_string();
-    for variant in VARIANTS {
+    for variant in
+        VARIANTS.into_iter().filter(|v| arguments.variants.iter().any(|asked| asked == v))
+    {
         let words = ["--network", &described, "--variant", variant];
         let name = format!("peer-{}-{variant}", network.name);
         let started = Peer::start(arguments, "gpu_peer.py", &words, &name);

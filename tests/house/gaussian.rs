@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tape::Options;
 use train::{
-    Checkpoint, Data, Experiment, Gaussian, Job, Observer, Probe, Progress, Raised, Recorded,
-    Refusal, Report, Source,
+    Alone, Checkpoint, Data, Experiment, Gaussian, Job, Observer, Probe, Progress, Raised,
+    Recorded, Refusal, Report, Source,
 };
 
 /// Samples that the moments of p_g are taken from.
@@ -88,7 +88,8 @@ fn play(seed: u64) -> Watch {
     let seen = &mut watch;
     pool.install(move || {
         let mut device = cpu::device(inside, 4);
-        let job = Job { spec: &spec, recorded: &recorded, rank: 0, options: Options::default() };
+        let job =
+            Job { spec: &spec, recorded: &recorded, peers: &Alone, options: Options::default() };
         train::train(&job, &mut *device, &mut source, seen, None).expect("it trains");
     });
     watch

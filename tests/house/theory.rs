@@ -199,7 +199,7 @@ fn d_learns_its_best_answer_to_a_generator_that_stands_still() {
 
     let points: Vec<f64> = (0..=64).map(|i| mean + std * (f64::from(i) / 16.0 - 2.0)).collect();
     let asked: Vec<f32> = points.iter().map(|&x| x as f32).collect();
-    let answers = Probe::new(&stage.recorded, stage.bench.device(), 0, 0).judge(&asked);
+    let answers = Probe::new(&stage.recorded, stage.bench.device(), 0).judge(&asked);
     let density = |x: f64, mean: f64, std: f64| (-((x - mean) / std).powi(2) / 2.0).exp() / std;
     let mut worst = 0.0_f64;
     for (&x, answer) in points.iter().zip(answers.expect("D answers")) {

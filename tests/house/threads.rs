@@ -4,13 +4,13 @@
 use serde_json::{Value, json};
 use tape::{Dtype, Options};
 use tests::{Pixels, Silent, experiment};
-use train::{Job, Outcome, Recorded, Saved, train};
+use train::{Alone, Job, Outcome, Recorded, Saved, train};
 
 /// All state after twenty steps.
 fn trained(settings: &Value, sample: [usize; 3], threads: usize) -> Vec<Saved> {
     let spec = experiment(settings.clone());
     let recorded = Recorded::new(&spec, sample, Dtype::U8, 1);
-    let job = Job { spec: &spec, recorded: &recorded, rank: 0, options: Options::default() };
+    let job = Job { spec: &spec, recorded: &recorded, peers: &Alone, options: Options::default() };
     let mut device = cpu::device(cpu::pool(threads).expect("threads"), 4);
     let (mut pixels, mut silent) = (Pixels::new(sample), Silent::default());
     let outcome = train(&job, &mut *device, &mut pixels, &mut silent, None).expect("it trains");

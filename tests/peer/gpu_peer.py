@@ -90,6 +90,12 @@ class Trainer:
         # added to gradients that stay.
         adam.zero_grad(set_to_none=self.variant != "compiled")
 
+    def noise(self):
+        z = torch.randn(self.batch, LATENT, 1, 1, device=self.device)
+        # An image of one pixel is of either layout: without strides that tell it, cuDNN gives the first layer's
+        # weight gradient in another layout than torch.compile has planned for.
+        return z.as_strided(z.shape, (LATENT, 1, LATENT, LATENT)) if self.tuned else z
+
     def compute(self):
         """A step from the bytes that are on the device."""
         with self.autocast():
@@ -97,7 +103,7 @@ class Trainer:
             loss_real = self.judge_bytes(self.bytes, self.ones)
             loss_real.backward()
             loss_real = loss_real.detach().clone()
-            fake = self.generate(torch.randn(self.batch, LATENT, 1, 1, device=self.device))
+            fake = self.generate(self.noise())
             if self.variant == "compiled":
                 fake = fake.clone()
             loss_fake = self.judge(fake.detach(), self.zeros)

@@ -10,6 +10,8 @@ use crate::kernels::matmul::matmul_work;
 use crate::kernels::parallel::Scratch;
 use crate::kernels::{batch_norm, reduce};
 use crate::memory::{Memory, View, disjoint};
+use crate::sums::{self, Sum, Sums};
+use collective::Engine;
 use rayon::ThreadPool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use tape::{
 /// Runs programs on cores, in f32 or f64.
 pub struct Cpu<R: Math> {
     pool: Arc<ThreadPool>,
+    sums: Sums,
     loaded: Option<Loaded<R>>,
 }
 
@@ -42,6 +45,10 @@ pub(crate) struct Step {
     pub stale: Vec<usize>,
     /// First and last extent of the first result.
     pub extents: [usize; 2],
+    /// Set where it adds up over ranks.
+    pub sum: Option<Sum>,
+    /// Steps of the program whose sums must have ended before it is run.
+    awaits: Vec<usize>,
 }
 
 /// What kernels work with besides their operands.
@@ -60,13 +67,50 @@ pub(crate) struct Tools<R: Math> {
 impl<R: Math> Cpu<R> {
     /// An executor on the threads of a pool. Whoever calls it often should do so from inside the
     /// pool (`pool.install`): entering it costs time and memory.
-    pub fn new(pool: Arc<ThreadPool>) -> Self {
-        Self { pool, loaded: None }
+    ///
+    /// Programs of more than one rank need an `engine`; it is called from the thread that runs programs.
+    pub fn new(pool: Arc<ThreadPool>, engine: Option<Box<dyn Engine>>) -> Self {
+        Self { pool, sums: Sums::new(engine), loaded: None }
+    }
+
+    /// Gives back an error of a run. Where ranks are lost, an engine may still write to memory that was
+    /// handed over: it is left to it for good.
+    fn lose<T>(&mut self, ran: Result<T, DeviceError>) -> Result<T, DeviceError> {
+        if matches!(ran, Err(DeviceError::Lost(_))) {
+            std::mem::forget(self.loaded.take());
+        }
+        ran
     }
 
     fn loaded(&mut self) -> Result<&mut Loaded<R>, DeviceError> {
-        let nothing = || DeviceError::Misuse("no tape is loaded".to_string());
         self.loaded.as_mut().ok_or_else(nothing)
+    }
+}
+
+fn nothing() -> DeviceError {
+    DeviceError::Misuse("no tape is loaded".to_string())
+}
+
+/// What was found while a program is checked. One rank ends at once; several go on to the end of the program,
+/// since others wait for this one's sums there.
+struct Checked {
+    world: u32,
+    first: Result<(), DeviceError>,
+}
+
+impl Checked {
+    fn new(world: u32) -> Self {
+        Self { world, first: Ok(()) }
+    }
+
+    fn take(&mut self, found: Result<(), DeviceError>) -> Result<(), DeviceError> {
+        if self.world == 1 {
+            return found;
+        }
+        if self.first.is_ok() {
+            self.first = found;
+        }
+        Ok(())
     }
 }
 
@@ -98,7 +142,11 @@ impl<R: Math> Device for Cpu<R> {
         for program in &compiled.programs {
             let mut steps = Vec::with_capacity(program.nodes.len());
             for node in program.nodes.iter().filter(|n| !n.op.is_view()) {
-                steps.push(Step::new(&compiled, node, &shelf)?);
+                let sum = Sum::of(&compiled, program, node);
+                steps.push(Step { sum, ..Step::new(&compiled, node, &shelf)? });
+            }
+            for (step, awaits) in sums::awaited(&steps).into_iter().enumerate() {
+                steps[step].awaits = awaits;
             }
             programs.push(steps);
         }
@@ -117,41 +165,56 @@ impl<R: Math> Device for Cpu<R> {
 
     fn run(&mut self, program: Program, clock: &Clock) -> Result<(), DeviceError> {
         let pool = Arc::clone(&self.pool);
-        let Loaded { compiled, programs, memory, tools } = self.loaded()?;
+        let Self { sums, loaded, .. } = self;
+        let Loaded { compiled, programs, memory, tools } = loaded.as_mut().ok_or_else(nothing)?;
         let steps = &programs[program.0];
-        pool.install(|| {
-            for step in steps {
+        let mut checked = Checked::new(tools.world);
+        let ran = pool.install(|| {
+            for (at, step) in steps.iter().enumerate() {
+                sums.finish(&step.awaits)?;
                 run(step, memory, tools, clock);
+                sums.begin(at, step, memory)?;
+                sums.poll()?;
                 if clock.check {
-                    check(compiled, program, step, memory)?;
+                    // What is added up is looked at when it is there.
+                    sums.finish_all()?;
+                    checked.take(check(compiled, program, at, step, memory))?;
                 }
             }
-            Ok(())
-        })
+            sums.finish_all()?;
+            checked.first
+        });
+        self.lose(ran)
     }
 
     fn profile(&mut self, program: Program, clock: &Clock) -> Result<Vec<Duration>, DeviceError> {
         let pool = Arc::clone(&self.pool);
-        let Loaded { compiled, programs, memory, tools } = self.loaded()?;
+        let Self { sums, loaded, .. } = self;
+        let Loaded { compiled, programs, memory, tools } = loaded.as_mut().ok_or_else(nothing)?;
         let (nodes, steps) = (&compiled.program(program).nodes, &programs[program.0]);
-        pool.install(|| {
-            let mut steps = steps.iter();
+        let mut checked = Checked::new(tools.world);
+        let ran = pool.install(|| {
+            let mut steps = steps.iter().enumerate();
             let mut times = Vec::with_capacity(nodes.len());
             for node in nodes {
                 if node.op.is_view() {
                     times.push(Duration::ZERO);
                     continue;
                 }
-                let step = steps.next().expect("all but views are run");
+                let (at, step) = steps.next().expect("all but views are run");
                 let begun = Instant::now();
                 run(step, memory, tools, clock);
+                // Each node by itself: a sum is waited for where it stands.
+                sums.begin(at, step, memory)?;
+                sums.finish_all()?;
                 times.push(begun.elapsed());
                 if clock.check {
-                    check(compiled, program, step, memory)?;
+                    checked.take(check(compiled, program, at, step, memory))?;
                 }
             }
-            Ok(times)
-        })
+            checked.first.map(|()| times)
+        });
+        self.lose(ran)
     }
 
     fn write(&mut self, t: T, bytes: &[u8]) -> Result<(), DeviceError> {
@@ -174,7 +237,8 @@ impl<R: Math> Device for Cpu<R> {
     fn describe(&self) -> String {
         let threads = self.pool.current_num_threads();
         let isa = crate::kernels::isa::isa();
-        format!("{threads} cores, {isa:?}, f{}", 8 * R::BYTES)
+        let engine = self.sums.describe().map(|engine| format!(", {engine}")).unwrap_or_default();
+        format!("{threads} cores, {isa:?}, f{}{engine}", 8 * R::BYTES)
     }
 
     fn real_bytes(&self) -> usize {
@@ -198,7 +262,8 @@ impl Step {
         let shape = compiled.tensor(node.outs[0]).shape;
         let extents = [shape.rows(), shape.channels()];
         let (kept, stale) = (shelf.place(node), shelf.touched(&outs));
-        Ok(Self { node: node.clone(), ins, outs, kept, stale, extents })
+        let (sum, awaits) = (None, Vec::new());
+        Ok(Self { node: node.clone(), ins, outs, kept, stale, extents, sum, awaits })
     }
 }
 
@@ -280,6 +345,7 @@ fn partials_size(compiled: &Compiled, node: &Node) -> usize {
 fn check<R: Math>(
     compiled: &Compiled,
     program: Program,
+    at: usize,
     step: &Step,
     memory: &Memory<R>,
 ) -> Result<(), DeviceError> {
@@ -290,6 +356,7 @@ fn check<R: Math>(
                 op: compiled.print_operation(&step.node),
                 tensor: format!("{} {:?}", compiled.label(t), compiled.tensor(t).shape),
                 at: step.node.at.to_string(),
+                node: at,
             });
         }
     }

@@ -10,7 +10,9 @@ pub mod kernels;
 mod memory;
 mod pages;
 mod speed;
+mod sums;
 
+use collective::Engine;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use std::sync::Arc;
 use tape::Device;
@@ -27,10 +29,19 @@ pub fn pool(threads: usize) -> Result<Arc<ThreadPool>, ThreadPoolBuildError> {
     ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build().map(Arc::new)
 }
 
-/// An executor whose reals have 4 or 8 bytes.
+/// An executor whose reals have 4 or 8 bytes, for programs of one rank.
 pub fn device(pool: Arc<ThreadPool>, real_bytes: usize) -> Box<dyn Device> {
+    of_ranks(pool, real_bytes, None)
+}
+
+/// The same for one of several ranks, which adds up with the others by an engine.
+pub fn of_ranks(
+    pool: Arc<ThreadPool>,
+    real_bytes: usize,
+    engine: Option<Box<dyn Engine>>,
+) -> Box<dyn Device> {
     match real_bytes {
-        8 => Box::new(Cpu::<f64>::new(pool)),
-        _ => Box::new(Cpu::<f32>::new(pool)),
+        8 => Box::new(Cpu::<f64>::new(pool, engine)),
+        _ => Box::new(Cpu::<f32>::new(pool, engine)),
     }
 }

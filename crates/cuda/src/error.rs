@@ -1,5 +1,6 @@
 //! What can go wrong between a program and a GPU, each with what to do about it.
 
+use crate::nccl::NcclError;
 use cudarc::driver::DriverError;
 use tape::DeviceError;
 
@@ -88,7 +89,10 @@ pub enum CudaError {
     },
     /// NCCL is absent, too old, or refused.
     #[error("NCCL: {0}")]
-    Nccl(#[from] crate::nccl::NcclError),
+    Nccl(#[from] NcclError),
+    /// Other ranks do not go on, as the caller's own sums have found out.
+    #[error("{0}")]
+    Lost(String),
     /// Any other answer of the driver.
     #[error("CUDA: {doing}: {why}")]
     Driver {
@@ -128,6 +132,10 @@ impl From<CudaError> for DeviceError {
     fn from(error: CudaError) -> Self {
         match error {
             CudaError::Misuse(what) => Self::Misuse(what),
+            CudaError::Lost(what) => Self::Lost(what),
+            CudaError::Nccl(
+                NcclError::Lost { .. } | NcclError::Late { .. } | NcclError::Left { .. },
+            ) => Self::Lost(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }

@@ -153,6 +153,7 @@ impl Cuda {
             op: compiled.print_operation(node),
             tensor: format!("{} {:?}", compiled.label(t), compiled.tensor(t).shape),
             at: node.at.to_string(),
+            node: at,
         })
     }
 
@@ -261,6 +262,10 @@ impl Device for Cuda {
         self.gpu.bind()?;
         let from = self.seen(t, into.len())?;
         Ok(copy_back(&self.gpu, from.at, into)?)
+    }
+
+    fn is_queued(&self) -> bool {
+        true
     }
 
     fn describe(&self) -> String {

@@ -28,6 +28,8 @@ mod tensor;
 mod wait;
 mod weights;
 
+pub use cudarc::driver::CudaStream as Stream;
+
 pub use builder::{Card, Math};
 pub use error::CudaError;
 pub use executor::{Cuda, Settings};

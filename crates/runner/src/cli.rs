@@ -1,6 +1,7 @@
 //! The command line. Results go to stdout, everything else to stderr.
 
 use crate::command::{self, Ended};
+use crate::ranks::Leave;
 use crate::signals::Signals;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -46,6 +47,9 @@ enum Command {
     Resume {
         /// Run directory
         run: PathBuf,
+        /// So many ranks share a batch from here on, as threads; the run's own number by default
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+        ranks: Option<u16>,
     },
     /// Train the variants of an ablation, each with all its seeds; prints the table that compares them
     Ablate(Ablate),
@@ -73,8 +77,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Say what this machine offers to Duel, and what it lacks
+    /// Say what this machine offers to Duel, and what it lacks; under a launcher, what its ranks see, and
+    /// how fast they add up
     Doctor {
+        /// So many ranks, as threads
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+        ranks: u16,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -107,6 +115,9 @@ pub(crate) struct Train {
     /// Run directory; it must not exist. Default: runs/<experiment>/seed<N>
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// So many ranks share a batch, as threads; the experiment's `ranks` by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub ranks: Option<u16>,
     /// Print the resolved experiment and its cost, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -328,7 +339,7 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
     let globals = Globals { data, threads, device, log, leash };
     let ended = match command {
         Command::Train(train) => command::train::run(&globals, &train),
-        Command::Resume { run } => command::resume::run(&globals, &run),
+        Command::Resume { run, ranks } => command::resume::run(&globals, &run, ranks),
         Command::Ablate(ablate) => command::ablate::run(&globals, &ablate),
         Command::Sample(sample) => command::sample::run(&globals, &sample),
         Command::Report { folders } => command::report::run(&globals, &folders),
@@ -336,16 +347,25 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         Command::Profile(profile) => command::profile::run(&globals, &profile),
         Command::Runs(runs) => command::runs::run(&runs),
         Command::Devices { json } => command::devices::run(json),
-        Command::Doctor { json } => command::doctor::run(&globals, json),
+        Command::Doctor { ranks, json } => command::doctor::run(&globals, json, ranks.into()),
         Command::Schema { of } => command::schema::run(of),
         Command::Data(data) => command::data::run(&globals, &data),
     };
     match ended {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Stopped) => ExitCode::from(AGAIN),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Leave>() {
+            Some(Leave { code, message }) => {
+                if let Some(message) = message {
+                    eprintln!("error: {message}");
+                }
+                // At once: MPI and NCCL would wait for ranks that do not come.
+                signal_hook::low_level::exit((*code).into())
+            }
+            None => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }

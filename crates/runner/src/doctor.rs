@@ -4,6 +4,7 @@ use crate::cli::Globals;
 use crate::command::Failure;
 use crate::gpus::Gpus;
 use crate::machine::Machine;
+use crate::ranks::{Rank, Seen};
 use data::Manifest;
 use indicatif::HumanBytes;
 use rustix::fs::{Access, access, statvfs};
@@ -36,6 +37,8 @@ pub(crate) struct Findings {
     pub data_sets: Vec<Prepared>,
     /// GPUs, and their driver.
     pub gpus: Gpus,
+    /// Who started it, with whom, and how fast they add up.
+    pub ranks: Seen,
 }
 
 #[derive(Serialize)]
@@ -78,7 +81,8 @@ pub(crate) struct Line {
 
 impl Findings {
     /// Looks around; the measurements take some two seconds.
-    pub fn gather(globals: &Globals) -> Result<Self, Failure> {
+    pub fn gather(globals: &Globals, rank: &Rank) -> Result<Self, Failure> {
+        let ranks = Seen::gather(globals, rank)?;
         let everything = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
@@ -106,6 +110,7 @@ impl Findings {
             tools: ["curl", "apt-get", "npm"].map(Tool::find),
             data_sets: prepared(&globals.data),
             gpus: Gpus::find(),
+            ranks,
         })
     }
 
@@ -129,6 +134,7 @@ impl Findings {
         }
         lines.extend(self.data_sets.iter().map(Prepared::line));
         lines.extend(gpu_lines(&self.gpus));
+        lines.extend(rank_lines(&self.ranks, &self.gpus));
         let commit = self.machine.commit.as_deref().map(|commit| format!(", commit {commit}"));
         let version = format!("{}{}", self.machine.duel, commit.unwrap_or_default());
         lines.push(line("duel", version, None));
@@ -186,6 +192,38 @@ fn gpu_lines(gpus: &Gpus) -> Vec<Line> {
         let free = free.map_or(String::new(), |free| format!(", {} free", HumanBytes(free)));
         let found = format!("{}: {}, {}{free}", gpu.device, gpu.name, HumanBytes(memory));
         lines.push(line("NVIDIA", found, gpu.problem.as_deref()));
+    }
+    lines
+}
+
+/// Ranks: who started them, who they are, and what adds up.
+fn rank_lines(seen: &Seen, gpus: &Gpus) -> Vec<Line> {
+    let mut lines = vec![line("ranks", &seen.launcher, None)];
+    if seen.ranks.len() > 1 {
+        lines.extend(seen.ranks.iter().map(|rank| line("ranks", rank, None)));
+        let met = format!("met at {}; they wait {} s for each other", seen.address, seen.deadline);
+        lines.push(line("ranks", met, None));
+    }
+    let adds = match seen.ranks.len() {
+        1 => format!("{}; nothing to add up with one rank", seen.device),
+        _ => seen.device.clone(),
+    };
+    lines.push(line("all-reduce", adds, None));
+    for sum in seen.sums.iter().filter(|_| seen.ranks.len() > 1) {
+        let (size, rate) = (HumanBytes(sum.bytes as u64), sum.bytes as f64 / sum.seconds / 1e9);
+        let found = format!("{size} in {:.3} ms, {rate:.2} GB/s", 1e3 * sum.seconds);
+        lines.push(line("all-reduce", found, None));
+    }
+    lines.push(match (&seen.mpi, &seen.mpi_problem) {
+        (Some(mpi), _) => line("MPI", mpi, None),
+        (None, problem) => {
+            let problem = problem.as_deref().unwrap_or("none");
+            line("MPI", format!("{problem}. Ranks that are threads need none"), None)
+        }
+    });
+    if gpus.devices.len() > 1 && gpus.nccl.is_none() {
+        let advice = "install libnccl2, or set DUEL_NCCL to it: ranks on GPUs add up with it";
+        lines.push(line("NCCL", "not found", Some(advice)));
     }
     lines
 }

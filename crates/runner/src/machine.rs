@@ -1,6 +1,7 @@
 //! The machine that a run is computed on, as its directory keeps it.
 
 use crate::gpus;
+use collective::Member;
 use cpu::kernels::isa;
 use cuda::Found;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub(crate) struct Machine {
     /// Its driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
+    /// The host of each rank, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<String>,
     /// Operating system and its version.
     pub os: String,
     /// Its kernel.
@@ -34,6 +38,13 @@ pub(crate) struct Machine {
     /// Commit that it was built from, if the build was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+}
+
+/// Cores that the operating system has, whatever this process may use of them.
+pub(crate) fn cores() -> usize {
+    let system =
+        System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
+    system.cpus().len()
 }
 
 /// The commit that `make` builds from.
@@ -57,6 +68,15 @@ impl Machine {
         Self { gpu: Some(gpu.name.clone()), driver: gpus::driver(), ..self }
     }
 
+    /// The same with the hosts of the ranks that compute it, where there are several.
+    #[must_use]
+    pub fn of_ranks(self, members: &[Member]) -> Self {
+        if members.len() == 1 {
+            return self;
+        }
+        Self { ranks: members.iter().map(|member| member.host.clone()).collect(), ..self }
+    }
+
     /// The same from what was asked before: processors and memory.
     pub fn of(system: &System) -> Self {
         let unknown = || "unknown".to_string();
@@ -75,6 +95,7 @@ impl Machine {
             instructions: isa::isa().name().to_string(),
             gpu: None,
             driver: None,
+            ranks: Vec::new(),
             os: System::long_os_version().unwrap_or_else(unknown),
             kernel: System::kernel_long_version(),
             duel: env!("CARGO_PKG_VERSION").to_string(),

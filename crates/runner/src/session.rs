@@ -4,6 +4,7 @@ use crate::ablation::asked::refuse_ablation;
 use crate::cli::Globals;
 use crate::command::Failure;
 use crate::layers::{ConfigError, Layered};
+use crate::ranks::Rank;
 use crate::source::Images;
 use crate::target::{Purpose, Target};
 use crate::{resolve, yaml};
@@ -12,7 +13,7 @@ use data::{Recipe, Shards};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tape::{Compiled, Device, Dtype};
-use train::{Data, Experiment, Gaussian, Problem, Recorded, Source, Split};
+use train::{Data, Experiment, Gaussian, Peers, Problem, Recorded, Source, Split};
 
 /// An experiment that was checked, where it is computed, and its data if it is on disk.
 pub(crate) struct Session {
@@ -20,6 +21,8 @@ pub(crate) struct Session {
     pub spec: Experiment,
     pub target: Target,
     pub sample: [usize; 3],
+    /// The rank that this is.
+    pub rank: Arc<Rank>,
     shards: Option<Arc<Shards>>,
 }
 
@@ -45,6 +48,12 @@ pub(crate) fn experiment(layered: &Layered) -> Result<Experiment, ConfigError> {
     Ok(spec)
 }
 
+/// How many ranks an experiment wants; `asked` comes before what it says.
+pub(crate) fn ranks(layered: &Layered, asked: Option<usize>) -> Result<usize, ConfigError> {
+    let spec = experiment(layered)?;
+    Ok(asked.unwrap_or(spec.ranks))
+}
+
 impl Session {
     /// Finds a device, opens the data of an experiment and checks the two against each other.
     pub fn open(
@@ -53,10 +62,23 @@ impl Session {
         need: Need,
         purpose: Purpose,
     ) -> Result<Self, Failure> {
+        Self::open_as(&Rank::alone(), layered, globals, need, purpose)
+    }
+
+    /// The same as one rank of several.
+    pub fn open_as(
+        rank: &Arc<Rank>,
+        layered: &Layered,
+        globals: &Globals,
+        need: Need,
+        purpose: Purpose,
+    ) -> Result<Self, Failure> {
         let spec = experiment(layered)?;
-        let target = target(layered, &spec, purpose, globals)?;
+        spec.check(rank.world()).map_err(|problem| refuse(layered, &problem))?;
+        let target = target(layered, &spec, purpose, globals)?.for_rank(rank)?;
         let beside = layered.file().parent().unwrap_or(Path::new("."));
-        let session = Self::of(spec, target, beside, globals, need)?;
+        let mut session = Self::of(spec, target, beside, globals, need)?;
+        session.rank = Arc::clone(rank);
         let fits = session.spec.check_samples(session.sample);
         fits.map_err(|problem| refuse(layered, &problem))?;
         Ok(session)
@@ -85,7 +107,7 @@ impl Session {
                 (shards, [h + 2 * pad, w + 2 * pad, c])
             }
         };
-        Ok(Self { spec, target, sample, shards })
+        Ok(Self { spec, target, sample, rank: Rank::alone(), shards })
     }
 
     /// The type of a sample's numbers as the source gives them.
@@ -102,7 +124,7 @@ impl Session {
     }
 
     fn record_with(&self, spec: &Experiment) -> Recorded {
-        Recorded::new(spec, self.sample, self.dtype(), 1)
+        Recorded::new(spec, self.sample, self.dtype(), self.rank.world())
     }
 
     /// Compiles programs for the device.
@@ -120,11 +142,13 @@ impl Session {
         if let CudaError::Memory { batch, .. } = &mut error {
             let with = |batch| Experiment { batch, ..self.spec.clone() };
             let fits = |batch| {
-                let spec = with(batch);
+                // Ranks have equal parts of it.
+                let spec = with(batch * self.rank.world());
                 let compiled = || self.compile(&self.record_with(&spec));
-                spec.check(1).is_ok() && device.fits(&compiled()).is_ok()
+                spec.check(self.rank.world()).is_ok() && device.fits(&compiled()).is_ok()
             };
-            *batch = Some(largest(self.spec.batch, fits));
+            let world = self.rank.world();
+            *batch = Some(world * largest(self.spec.batch / world, fits));
         }
         Err(error.into())
     }
@@ -132,15 +156,16 @@ impl Session {
     /// Real samples from `position` on.
     pub fn source(&self, position: u64) -> Result<Box<dyn Source + Send>, Failure> {
         let seed = self.spec.seed;
+        let [rank, world] = [self.rank.rank(), self.rank.world()];
         Ok(match &self.spec.data {
             Data::Gaussian { mean, std } => {
-                Box::new(Gaussian::new(*mean, *std, seed, [0, 1], position))
+                Box::new(Gaussian::new(*mean, *std, seed, [rank, world], position))
             }
             Data::Images { pad, flip, .. } => {
                 let shards = self.shards.as_ref().ok_or("the data set was not opened")?;
                 let (pad, flip, start) = (*pad, *flip, position);
                 let batch = data::Options::new(seed, self.spec.batch);
-                let options = data::Options { pad, flip, start, ..batch };
+                let options = data::Options { rank, world, pad, flip, start, ..batch };
                 Box::new(Images::new(Arc::clone(shards), options)?)
             }
         })
@@ -154,7 +179,12 @@ impl Session {
         &self,
         body: impl FnOnce(&mut dyn Device) -> Result<R, Failure> + Send,
     ) -> Result<R, Failure> {
-        self.target.run(body)
+        self.target.run(&self.rank, body)
+    }
+
+    /// Images of the data set that is open.
+    pub fn images(&self) -> usize {
+        self.shards.as_ref().map_or(0, |shards| shards.len())
     }
 }
 

@@ -1,6 +1,7 @@
-//! SIGINT and SIGTERM: stop at the next step, with a checkpoint. A second one ends the process.
+//! SIGINT, SIGTERM and SIGUSR1: stop at the next step, with a checkpoint. A second SIGINT or SIGTERM ends the
+//! process, but for one that a launcher has started: launchers may send a signal more than once.
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ, TERM_SIGNALS};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 use std::io;
 use std::sync::Arc;
@@ -16,14 +17,18 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
-    pub fn listen() -> io::Result<Self> {
+    /// Listens from now on; `launched` tells whether a launcher watches over this process.
+    pub fn listen(launched: bool) -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
-        for signal in TERM_SIGNALS.iter().copied().filter(|s| [SIGINT, SIGTERM].contains(s)) {
-            // The order matters: the first signal finds the flag down and raises it.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        for signal in [SIGINT, SIGTERM] {
+            if !launched {
+                // The order matters: the first signal finds the flag down and raises it.
+                flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+            }
             flag::register(signal, Arc::clone(&asked))?;
         }
+        // Slurm sends it some time before a job's end.
+        flag::register(SIGUSR1, Arc::clone(&asked))?;
         Ok(Self { asked, let_go: Arc::default() })
     }
 

@@ -2,11 +2,12 @@
 
 use crate::cli::Globals;
 use crate::command::Failure;
-use cuda::{Card, Cuda, CudaError, Found, Settings};
+use crate::ranks::Rank;
+use cuda::{AllReduce, Card, Cuda, CudaError, Found, Settings};
 use std::fmt;
 use std::sync::Arc;
 use tape::{Compiled, Device, Options};
-use train::{DeviceName, Experiment, Precision};
+use train::{DeviceName, Experiment, Peers, Precision};
 
 /// A device and a precision that were settled: nothing about them is open any more.
 pub(crate) struct Target {
@@ -66,8 +67,26 @@ impl Target {
     /// # Errors
     /// A device that was asked for and cannot be used; a precision that the device does not have.
     pub fn of(spec: &Experiment, purpose: Purpose, globals: &Globals) -> Result<Self, Unfit> {
+        let Experiment { device, precision, capture, .. } = *spec;
+        Self::choose(device, precision, capture, purpose, globals)
+    }
+
+    /// Where something is computed in f32 that no experiment asks for.
+    ///
+    /// # Errors
+    /// A device that was asked for and cannot be used.
+    pub fn here(globals: &Globals) -> Result<Self, Unfit> {
+        Self::choose(DeviceName::Auto, Precision::F32, true, Purpose::Begin, globals)
+    }
+
+    fn choose(
+        mut device: DeviceName,
+        mut precision: Precision,
+        capture: bool,
+        purpose: Purpose,
+        globals: &Globals,
+    ) -> Result<Self, Unfit> {
         let asked = globals.device;
-        let Experiment { mut device, mut precision, capture, .. } = *spec;
         if purpose != Purpose::Begin {
             // A run has written down what it was; what it left open is from versions that knew cores alone.
             device = if device == DeviceName::Auto { DeviceName::Cpu } else { device };
@@ -125,6 +144,48 @@ impl Target {
         }
     }
 
+    /// The same for one rank of several: those of a host share its cores, and each takes a GPU of its own,
+    /// from the one that was asked for on.
+    ///
+    /// # Errors
+    /// Fewer GPUs than ranks.
+    pub fn for_rank(self, rank: &Rank) -> Result<Self, Failure> {
+        if rank.world() == 1 {
+            return Ok(self);
+        }
+        let place = match self.place {
+            Place::Cores(threads) => Place::Cores(rank.threads(threads)),
+            Place::Gpu(first, capture) => {
+                let (own, all) = (rank.me().local_rank, cuda::devices()?);
+                let ordinal = first.ordinal + own;
+                let found = match all.len() {
+                    // A launcher may show each rank a GPU of its own, and no other.
+                    1 => all.into_iter().next(),
+                    _ => all.into_iter().nth(ordinal),
+                };
+                let found = found.ok_or_else(|| {
+                    format!(
+                        "rank {} would use cuda:{ordinal}, which host {} has not: {} ranks are on it. Start \
+                         as many ranks on a host as it has GPUs",
+                        rank.rank(),
+                        rank.me().host,
+                        rank.on_host()
+                    )
+                })?;
+                Place::Gpu(found.usable()?, capture)
+            }
+        };
+        Ok(Self { place, ..self })
+    }
+
+    /// `cpu` or `cuda`.
+    pub fn kind(&self) -> &'static str {
+        match self.place {
+            Place::Cores(_) => "cpu",
+            Place::Gpu(..) => "cuda",
+        }
+    }
+
     /// Its name.
     pub fn device(&self) -> DeviceName {
         match &self.place {
@@ -174,27 +235,37 @@ impl Target {
     /// # Errors
     /// A GPU that does not start.
     pub fn open(&self) -> Result<Option<Cuda>, CudaError> {
+        self.open_with(None)
+    }
+
+    fn open_with(&self, collective: Option<Arc<dyn AllReduce>>) -> Result<Option<Cuda>, CudaError> {
         let Place::Gpu(found, capture) = &self.place else { return Ok(None) };
         let (ordinal, precision) = (found.ordinal, self.in_cuda());
-        Cuda::new(Settings { ordinal, precision, capture: *capture, collective: None }).map(Some)
+        Cuda::new(Settings { ordinal, precision, capture: *capture, collective }).map(Some)
     }
 
     /// Runs `body` on the device; on cores on a thread of its pool, and stays there: nothing is handed
     /// over between threads at each step.
     ///
     /// # Errors
-    /// A device that does not start; those of `body`.
+    /// A device that does not start; ranks that cannot add up; those of `body`.
     pub fn run<R: Send>(
         &self,
+        rank: &Rank,
         body: impl FnOnce(&mut dyn Device) -> Result<R, Failure> + Send,
     ) -> Result<R, Failure> {
-        match self.place {
+        match &self.place {
             Place::Cores(threads) => {
-                let pool = cpu::pool(threads)?;
+                let engine = rank.engine()?;
+                let pool = cpu::pool(*threads)?;
                 let inside = Arc::clone(&pool);
-                pool.install(|| body(&mut *cpu::device(inside, self.real_bytes())))
+                let real = self.real_bytes();
+                pool.install(|| body(&mut *cpu::of_ranks(inside, real, engine)))
             }
-            Place::Gpu(..) => body(&mut self.open()?.expect("this is a GPU")),
+            Place::Gpu(found, _) => {
+                let collective = rank.communicator(found)?;
+                body(&mut self.open_with(collective)?.expect("this is a GPU"))
+            }
         }
     }
 

@@ -55,6 +55,11 @@ pub trait Device {
     fn write(&mut self, t: T, bytes: &[u8]) -> Result<(), DeviceError>;
     /// Reads a whole output or state tensor; waits for everything in the queue.
     fn read(&mut self, t: T, into: &mut [u8]) -> Result<(), DeviceError>;
+    /// Whether [`Device::run`] may return before the program has run, so that reading after each one
+    /// would hold it up.
+    fn is_queued(&self) -> bool {
+        false
+    }
     /// The device in words, for reports.
     fn describe(&self) -> String;
     /// Bytes of one element of type [`crate::Dtype::Real`]: 4 or 8.
@@ -74,9 +79,13 @@ pub enum DeviceError {
         tensor: String,
         /// The line that recorded it.
         at: String,
+        /// Its number in the program, by which ranks find out who was first.
+        node: usize,
     },
     /// The caller broke the interface: wrong size, unknown tensor, nothing loaded.
     Misuse(String),
+    /// Other ranks do not go on, so this one cannot. Nothing can be run any more.
+    Lost(String),
     /// The machine refused.
     Failed(String),
 }
@@ -84,10 +93,10 @@ pub enum DeviceError {
 impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFinite { program, op, tensor, at } => {
+            Self::NotFinite { program, op, tensor, at, .. } => {
                 write!(f, "program `{program}`: `{op}` recorded at {at}: {tensor} is not finite")
             }
-            Self::Misuse(what) | Self::Failed(what) => f.write_str(what),
+            Self::Misuse(what) | Self::Lost(what) | Self::Failed(what) => f.write_str(what),
         }
     }
 }

@@ -161,10 +161,11 @@ impl Tape {
         let mut result = Vec::new();
         if needed(0) {
             // Gain and shift want the sums of this rank: theirs are added up with the gradients.
-            let world = self.all_reduce(sums);
-            let count = shape.len() / c * self.world();
-            let op = Op::NormalizeGrad { act: *act, count };
-            result.push((0, self.push(op, &[dy, y, x, statistics, gain, world], shape)));
+            let by_rank = self.inner.borrow().norms_by_rank;
+            let (all, ranks) =
+                if by_rank { (sums, 1) } else { (self.all_reduce(sums), self.world()) };
+            let op = Op::NormalizeGrad { act: *act, count: shape.len() / c * ranks };
+            result.push((0, self.push(op, &[dy, y, x, statistics, gain, all], shape)));
         }
         if needed(2) {
             result.push((2, self.slice(sums, c, [c])));

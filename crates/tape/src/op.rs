@@ -64,6 +64,8 @@ pub enum Law {
 pub enum Owner {
     /// Row i of rank r is global sample i · world + r.
     Batch,
+    /// Row i is global sample i, although there are other ranks: see [`crate::Tape::alone`].
+    Alone,
     /// The same on all ranks.
     Weights,
 }
@@ -137,7 +139,7 @@ pub enum Op {
     /// Batch norm, first part: x, running `[2c]` → `[2c+1]`: Σ(x−r), Σ(x−r)², count, with r the
     /// running mean, which is equal on all ranks, so that f32 does not cancel.
     Moments,
-    /// Second part: sums `[2c+1]` of the world, running → mean and 1/√(var + ε), `[2c]`.
+    /// Second part: sums `[2c+1]`, running → mean and 1/√(var + ε), `[2c]`.
     Statistics {
         /// ε under the root.
         eps: f64,
@@ -151,12 +153,12 @@ pub enum Op {
     Normalize(Act),
     /// Backward, first part: dy, y, x, statistics → `[2c]`: Σd, Σd·x̂ with d = dy · act'(y).
     NormalizeSums(Act),
-    /// Backward, second part: dy, y, x, statistics, gain, sums of the world →
+    /// Backward, second part: dy, y, x, statistics, gain, sums →
     /// gain · istd · (d − Σd/count − x̂ · Σd·x̂/count).
     NormalizeGrad {
         /// The activation behind the normalisation.
         act: Act,
-        /// Elements per channel over all ranks.
+        /// Elements per channel that the statistics are of.
         count: usize,
     },
     /// running ← (1 − momentum) · running + momentum · (mean, unbiased variance): sums, fault → running.

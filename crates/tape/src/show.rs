@@ -2,7 +2,7 @@
 
 use crate::op::{Node, Op};
 use crate::plan::Space;
-use crate::{Compiled, Dtype, Program, T, Tensor};
+use crate::{Compiled, Dtype, Owner, Program, T, Tensor};
 use std::fmt::Write;
 
 impl Compiled {
@@ -117,7 +117,10 @@ impl Compiled {
             Op::Dropout { keep, scale, stream } => {
                 format!("dropout {operands}  keep {keep} × {scale} stream {stream}")
             }
-            Op::Noise { law, stream, .. } => format!("noise {law:?} stream {stream}"),
+            Op::Noise { law, stream, owner } => {
+                let alone = if *owner == Owner::Alone { " alone" } else { "" };
+                format!("noise {law:?} stream {stream}{alone}")
+            }
             Op::MaxoutPick { pieces } | Op::MaxoutScatter { pieces } => {
                 format!("{} {operands}  of {pieces}", node.op.name())
             }

@@ -91,6 +91,10 @@ pub(crate) struct ProgramData {
 
 pub(crate) struct Inner {
     pub world: usize,
+    /// Whether what is recorded is for one rank by itself.
+    pub alone: bool,
+    /// Whether batch norms take the statistics of each rank's samples by themselves.
+    pub norms_by_rank: bool,
     pub tensors: Vec<Tensor>,
     pub programs: Vec<ProgramData>,
     pub networks: Vec<NetworkData>,
@@ -127,6 +131,8 @@ impl Tape {
         Self {
             inner: RefCell::new(Inner {
                 world,
+                alone: false,
+                norms_by_rank: false,
                 tensors: Vec::new(),
                 programs: Vec::new(),
                 networks: Vec::new(),
@@ -151,9 +157,25 @@ impl Tape {
         tape
     }
 
-    /// Number of ranks.
+    /// Number of ranks that run together what is recorded now.
     pub fn world(&self) -> usize {
-        self.inner.borrow().world
+        let inner = self.inner.borrow();
+        if inner.alone { 1 } else { inner.world }
+    }
+
+    /// Records for one rank by itself, whatever the world: nothing is summed over ranks, and row i of a
+    /// batch is global sample i. It is to be run with [`crate::Clock::rank`] 0.
+    pub fn alone<R>(&self, body: impl FnOnce(&Tape) -> R) -> R {
+        let before = std::mem::replace(&mut self.inner.borrow_mut().alone, true);
+        let result = body(self);
+        self.inner.borrow_mut().alone = before;
+        result
+    }
+
+    /// From here on batch norms are recorded with statistics of each rank's samples by themselves. The
+    /// running statistics still follow those of the world: state is the same on all ranks.
+    pub fn norms_by_rank(&self) {
+        self.inner.borrow_mut().norms_by_rank = true;
     }
 
     /// Records a program.

@@ -2,8 +2,9 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::game::Game;
+use crate::peers::Lost;
 use crate::{
-    Checkpoint, Experiment, Observer, Progress, Raised, Recorded, Refusal, Schedule, Source,
+    Checkpoint, Experiment, Observer, Peers, Progress, Raised, Recorded, Refusal, Schedule, Source,
 };
 use std::path::PathBuf;
 use tape::{Device, DeviceError, Options};
@@ -14,8 +15,8 @@ pub struct Job<'a> {
     pub spec: &'a Experiment,
     /// Its programs.
     pub recorded: &'a Recorded,
-    /// This rank.
-    pub rank: usize,
+    /// The ranks that run it together.
+    pub peers: &'a dyn Peers,
     /// Choices of the device.
     pub options: Options,
 }
@@ -56,7 +57,7 @@ pub enum TrainError {
         last: Option<PathBuf>,
     },
     /// The device failed.
-    #[error("the device failed: {0}")]
+    #[error("{}{}", if matches!(.0, DeviceError::Lost(_)) { "" } else { "the device failed: " }, .0)]
     Device(#[from] DeviceError),
     /// There are no more samples.
     #[error("no samples after {position}: {error}")]
@@ -74,12 +75,28 @@ pub enum TrainError {
         /// What was recorded.
         expected: String,
     },
+    /// Another rank does not go on.
+    #[error("{0}")]
+    Peers(Refusal),
     /// The observer gave up.
     #[error(transparent)]
     Observer(Refusal),
     /// The checkpoint cannot be continued.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+}
+
+impl From<Lost> for TrainError {
+    fn from(Lost(refusal): Lost) -> Self {
+        Self::Peers(refusal)
+    }
+}
+
+impl TrainError {
+    /// Whether it is told of the run and not of this rank: all ranks have found the same.
+    pub fn is_of_all_ranks(&self) -> bool {
+        matches!(self, Self::NotFinite { .. } | Self::Alarm { .. })
+    }
 }
 
 fn back(last: &Option<PathBuf>) -> String {
@@ -89,7 +106,9 @@ fn back(last: &Option<PathBuf>) -> String {
     }
 }
 
-/// Trains, from the start or from a checkpoint. `data` stands at the checkpoint's position already.
+/// Trains, from the start or from a checkpoint. `data` stands at the checkpoint's position already. Of
+/// several ranks the first alone is given the checkpoint: it tells the others, as it tells them whatever the
+/// ranks decide; what its observer is told, those of the others are told as well, but for samples and checkpoints.
 ///
 /// # Errors
 /// A step that was not finite, with the first tensor that was not; an alarm that the experiment says
@@ -104,7 +123,7 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     let Job { spec, recorded, .. } = job;
     let steps = recorded.steps;
-    let _run = tracing::info_span!("run", rank = job.rank).entered();
+    let _run = tracing::info_span!("run", rank = job.peers.rank()).entered();
     device.load(&recorded.tape, &job.options)?;
     let mut game = Game::begin(job, device, data, run, resume)?;
     let [first, last] = match spec.schedule {

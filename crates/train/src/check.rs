@@ -6,6 +6,9 @@ use model::{Model, Problem};
 /// More than this is a slip of the pen.
 const MOST: u64 = 1 << 24;
 
+/// Threads that share one machine's memory.
+const MOST_RANKS: usize = 1024;
+
 impl Experiment {
     /// Refuses what cannot be trained by `world` ranks. Samples have their say in
     /// [`Experiment::check_samples`].
@@ -102,6 +105,9 @@ impl Experiment {
         let expected = format!("1 to {MOST}");
         let fine = (1..=MOST).contains(&(batch as u64));
         Problem::unless(fine, "batch", batch, expected, "change it")?;
+        let fine = (1..=MOST_RANKS).contains(&self.ranks);
+        let fix = "1 trains without others";
+        Problem::unless(fine, "ranks", self.ranks, format!("1 to {MOST_RANKS}"), fix)?;
         Problem::unless(
             batch.is_multiple_of(world),
             "batch",

@@ -25,6 +25,9 @@ pub struct Experiment {
     /// Samples of a step, of the world; each rank takes batch / world.
     #[serde(default = "batch")]
     pub batch: usize,
+    /// How many ranks share the batch, as threads of one process, where no launcher has started them.
+    #[serde(default = "one_rank")]
+    pub ranks: usize,
     /// Length of the run, in real images drawn: those of D's steps, and with
     /// [`Schedule::AlternateBatches`] those of G's as well. All other counts of images are of these.
     pub images: Count,
@@ -34,6 +37,9 @@ pub struct Experiment {
     /// Decay of a moving average of G's parameters, which is sampled as well.
     #[serde(default)]
     pub ema: Option<f64>,
+    /// Of which samples batch norms take their statistics in a step.
+    #[serde(default)]
+    pub norm_statistics: NormStatistics,
     /// Which statistics G's batch norms use where samples are drawn.
     #[serde(default)]
     pub sampling_statistics: SamplingStatistics,
@@ -138,6 +144,17 @@ pub enum SamplingStatistics {
     Running,
 }
 
+/// Samples that a batch norm's statistics are of, while networks are trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NormStatistics {
+    /// Those of all ranks: what is computed does not depend on their number.
+    #[default]
+    World,
+    /// Those of each rank by itself: fewer messages, and another game for each number of ranks.
+    Rank,
+}
+
 /// How a run's numbers are stored and multiplied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -200,6 +217,10 @@ fn yes() -> bool {
 }
 
 fn one() -> u64 {
+    1
+}
+
+fn one_rank() -> usize {
     1
 }
 

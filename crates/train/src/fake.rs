@@ -73,6 +73,7 @@ impl Device for FakeDevice {
                     op: "softplus %7".to_string(),
                     tensor: "%8".to_string(),
                     at: "objective.rs:61".to_string(),
+                    node: 7,
                 });
             }
             self.set(fault, (1 + clock.tick % 4096) as f32);

@@ -2,9 +2,12 @@
 
 use crate::alarm::Watch;
 use crate::algorithm1::{Job, TrainError};
+use crate::checkpoint::Header;
 use crate::clock::clock;
 use crate::diversity::Diversity;
 use crate::faults::{History, LOOK_EVERY};
+use crate::recorded::Vote;
+use crate::restore::blank;
 use crate::{Checkpoint, Observer, Probe, Progress, Report, Source, reals};
 use std::time::{Duration, Instant};
 use tape::{Clock, Device, DeviceError, Program};
@@ -16,6 +19,10 @@ pub(crate) use alarms::slower;
 /// Means of pixels are kept this far from 0 and 1 before their logits are taken, as in the 2014 code
 /// (pylearn2). It matters: with half a grey level instead, G ended in one picture after five epochs.
 const DARKEST: f64 = 1e-7;
+
+/// What is told of a step whose repetition is fine.
+const AT_FAULT: &str = "a loss or gradient was not finite, but is when the step is run again; the device \
+                        may be at fault";
 
 pub(crate) struct Game<'a> {
     job: &'a Job<'a>,
@@ -34,6 +41,8 @@ pub(crate) struct Game<'a> {
     /// Images at the last checkpoint and samples of this process.
     kept: Option<u64>,
     shown: Option<u64>,
+    /// Whether the others know that this rank wants to stop.
+    wished: bool,
     /// What alarms have seen.
     watch: Watch,
     diversity: Option<Diversity>,
@@ -71,16 +80,34 @@ impl<'a> Game<'a> {
             since,
             kept: None,
             shown: None,
+            wished: false,
             watch: Watch::default(),
             diversity: None,
             diverse: (None, None),
         };
+        if let Some(together) = &job.recorded.together {
+            reals::write(game.device, together.vote.wish, [0.0].into_iter())?;
+        }
         game.compare()?;
-        match resume {
-            Some(checkpoint) => game.resume(checkpoint)?,
+        match game.header_of_first("where the run begins", resume)? {
+            Some(header) => game.resume(&header, resume)?,
             None => game.start()?,
         }
         Ok(game)
+    }
+
+    /// The header of the first rank's checkpoint.
+    fn header_of_first(
+        &mut self,
+        what: &str,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Option<Header>, TrainError> {
+        let told = self.job.peers.first(what, || {
+            let header = checkpoint.map(|checkpoint| &checkpoint.header);
+            Ok::<_, TrainError>(serde_json::to_vec(&header).expect("numbers, texts and maps"))
+        })?;
+        let damaged = |error: serde_json::Error| TrainError::Peers(error.into());
+        serde_json::from_slice(&told).map_err(damaged)
     }
 
     fn start(&mut self) -> Result<(), TrainError> {
@@ -92,17 +119,33 @@ impl<'a> Game<'a> {
         self.samples()
     }
 
-    fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
-        let Job { spec, recorded, .. } = *self.job;
-        checkpoint.restore(spec, recorded, self.device)?;
-        let position = checkpoint.header.position;
+    /// Goes on from a checkpoint. The first rank has it, and gives its state to the others.
+    fn resume(
+        &mut self,
+        header: &Header,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<(), TrainError> {
+        let Job { spec, recorded, peers, .. } = *self.job;
+        match checkpoint {
+            Some(checkpoint) => checkpoint.restore(spec, recorded, self.device)?,
+            None => blank(recorded, self.device)?,
+        }
+        self.progress = header.progress;
+        if let Some(together) = &recorded.together {
+            let clock = self.clock();
+            self.device.run(together.spread, &clock)?;
+        }
+        let position = header.position;
+        if !peers.is_first() {
+            let sought = self.data.seek(position);
+            sought.map_err(|error| TrainError::Source { position, error })?;
+        }
         if self.data.position() != position {
             let found = format!("a source at sample {}", self.data.position());
             let expected = format!("one at sample {position}, where the checkpoint stopped");
             return Err(TrainError::Data { found, expected });
         }
-        self.progress = checkpoint.header.progress;
-        self.watch = checkpoint.header.watch.clone();
+        self.watch = header.watch.clone();
         self.diverse = (None, None);
         self.since.0 = self.progress.images;
         self.kept = Some(self.progress.images);
@@ -179,13 +222,14 @@ impl<'a> Game<'a> {
 
     /// What changes from run to run.
     fn clock(&self) -> Clock {
-        let Job { spec, rank, .. } = *self.job;
-        clock(spec, &self.scalars, rank, &self.progress)
+        let Job { spec, peers, .. } = *self.job;
+        clock(spec, &self.scalars, peers.rank(), &self.progress)
     }
 
     /// Counts the iteration, and looks at the flag now and then.
     pub fn end_iteration(&mut self) -> Result<(), TrainError> {
         self.progress.step += 1;
+        self.job.peers.step(self.progress.step);
         if self.progress.step.is_multiple_of(LOOK_EVERY) {
             self.look()?;
         }
@@ -214,16 +258,26 @@ impl<'a> Game<'a> {
         let clock = Clock { check: true, ..entry.clock.clone() };
         let again = self.device.run(entry.program, &clock);
         let again = again.and_then(|()| reals::read(tape, self.device, tape.fault()));
-        let what = match again {
-            Err(error @ DeviceError::NotFinite { .. }) => error.to_string(),
+        let found = match again {
+            Err(DeviceError::NotFinite { node, .. }) => (node, again.unwrap_err().to_string()),
             Err(error) => return Err(error.into()),
-            Ok(_) => {
-                "a loss or gradient was not finite, but is when the step is run again; the device \
-                      may be at fault"
-                    .to_string()
-            }
+            Ok(_) => (usize::MAX, AT_FAULT.to_string()),
         };
-        Err(TrainError::NotFinite { at: entry.progress, what, last })
+        let at = entry.progress;
+        let what = self.earliest(found)?;
+        Err(TrainError::NotFinite { at, what, last })
+    }
+
+    /// Of what ranks have found in one program, that which comes first: only one of them may have the
+    /// sample that it began with.
+    fn earliest(&self, (node, what): (usize, String)) -> Result<String, TrainError> {
+        let peers = self.job.peers;
+        let mine = [&(node as u64).to_be_bytes()[..], what.as_bytes()].concat();
+        let all = peers.all_gather("what was not finite", &mine).map_err(TrainError::Peers)?;
+        let ranked = all.iter().enumerate().min_by_key(|(rank, found)| (&found[..8], *rank));
+        let (rank, found) = ranked.expect("one or more ranks");
+        let what = String::from_utf8_lossy(&found[8..]);
+        Ok(if peers.world() == 1 { what.into_owned() } else { format!("on rank {rank}: {what}") })
     }
 
     /// Reports, samples and checkpoints: when due. An alarm is shown at once, by a report and samples
@@ -252,14 +306,33 @@ impl<'a> Game<'a> {
         Ok(())
     }
 
-    /// Whether the observer wants to stop; then the checkpoint is written.
+    /// Whether the observer wants to stop, or that of any rank; then the checkpoint is written.
     pub fn stopped(&mut self) -> Result<bool, TrainError> {
-        if !self.run.stop(&self.progress) {
+        let wants = self.run.stop(&self.progress);
+        let stops = match &self.job.recorded.together {
+            Some(together) => self.voted(&together.vote, wants)?,
+            None => wants,
+        };
+        if !stops {
             return Ok(false);
         }
         self.look()?;
         self.checkpoint()?;
         Ok(true)
+    }
+
+    /// Whether a rank wanted to stop when D made its last step. This rank's wish is a part of the next
+    /// one, and all ranks read the same sum at the same time.
+    fn voted(&mut self, vote: &Vote, wants: bool) -> Result<bool, TrainError> {
+        if wants && !self.wished {
+            reals::write(self.device, vote.wish, [1.0].into_iter())?;
+            self.wished = true;
+        }
+        if self.device.is_queued() && !self.progress.step.is_multiple_of(LOOK_EVERY) {
+            return Ok(false);
+        }
+        let votes = reals::read(&self.job.recorded.tape, self.device, vote.votes())?;
+        Ok(votes[0] > 0.0)
     }
 
     /// What a longer run would tell later, and the last checkpoint, which must not know that this run
@@ -308,8 +381,11 @@ impl<'a> Game<'a> {
             return Ok(());
         }
         self.shown = Some(self.progress.images);
-        let Job { spec, recorded, rank, .. } = *self.job;
-        let mut probe = Probe::new(recorded, self.device, rank, spec.seed);
+        let Job { spec, recorded, peers, .. } = *self.job;
+        if !peers.is_first() {
+            return Ok(());
+        }
+        let mut probe = Probe::new(recorded, self.device, spec.seed);
         self.run.samples(&self.progress, &mut probe).map_err(TrainError::Observer)
     }
 
@@ -318,9 +394,10 @@ impl<'a> Game<'a> {
         self.keep(checkpoint)
     }
 
-    /// The run as it is now, unless that was kept already.
+    /// The run as it is now, unless that was kept already. Nothing in it is of one rank, so the first
+    /// takes it.
     fn snapshot(&mut self) -> Result<Option<Checkpoint>, TrainError> {
-        if self.kept == Some(self.progress.images) {
+        if self.kept == Some(self.progress.images) || !self.job.peers.is_first() {
             return Ok(None);
         }
         let Job { spec, recorded, .. } = *self.job;

@@ -25,7 +25,7 @@ impl Experiment {
 
 /// Settings that may change between a checkpoint and its continuation: no step's meaning depends on them.
 fn is_free(key: &str) -> bool {
-    ["images", "on_alarm", "device", "capture"].contains(&key) || key.starts_with("every.")
+    ["images", "on_alarm", "device", "capture", "ranks"].contains(&key) || key.starts_with("every.")
 }
 
 /// Every bound setting by its dotted key, in JSON.
@@ -50,6 +50,8 @@ fn settings(experiment: &Value) -> BTreeMap<String, String> {
     }
     let mut all = BTreeMap::new();
     walk("", experiment, &mut all);
+    // What versions that knew one rank alone did not say.
+    all.entry("norm_statistics".to_string()).or_insert_with(|| "\"world\"".to_string());
     all
 }
 

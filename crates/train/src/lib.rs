@@ -19,6 +19,7 @@ mod identity;
 mod objective;
 mod observer;
 mod optimizer;
+mod peers;
 mod probe;
 mod progress;
 mod reals;
@@ -38,11 +39,13 @@ pub use clock::clock;
 pub use count::Count;
 pub use device::DeviceName;
 pub use experiment::{
-    Data, Every, Experiment, Optimizers, Precision, SamplingStatistics, Schedule, Split,
+    Data, Every, Experiment, NormStatistics, Optimizers, Precision, SamplingStatistics, Schedule,
+    Split,
 };
 pub use objective::{Objective, Relativistic, Wasserstein};
 pub use observer::{Observer, Refusal, Report};
 pub use optimizer::{Adam, Momentum, Optimizer, Ramp, Sgd};
+pub use peers::{Alone, Peers};
 pub use probe::{Probe, Weights};
 pub use progress::Progress;
 pub use recorded::{Recorded, SAMPLES};

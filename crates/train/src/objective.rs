@@ -152,8 +152,9 @@ impl Objective {
         if self.is_logistic() { t.sigmoid(logits) } else { logits }
     }
 
-    /// `[loss, D(x), D(G(z)), V, logit of G(z)]` of D's step, means over the batch of the world.
-    pub(crate) fn measure(&self, t: &Tape, loss: T, [d_real, d_fake]: [T; 2]) -> T {
+    /// `[loss, D(x), D(G(z)), V, logit of G(z)]` of D's step, this rank's part of the means over the batch
+    /// of the world.
+    pub(crate) fn measure(&self, t: &Tape, loss: T, [d_real, d_fake]: [T; 2]) -> [T; 5] {
         let mean = |logits| t.batch_mean(self.judgement(t, logits));
         let (of_real, of_fake) = (mean(d_real), mean(d_fake));
         let value = match self {
@@ -163,7 +164,7 @@ impl Objective {
             }
             _ => t.affine(loss, -1.0, 0.0),
         };
-        t.all_reduce(t.pack(&[loss, of_real, of_fake, value, t.batch_mean(d_fake)]))
+        [loss, of_real, of_fake, value, t.batch_mean(d_fake)]
     }
 
     /// V where G has won: of the best D, where p_g = p_data.

@@ -17,15 +17,14 @@ pub enum Weights {
 pub struct Probe<'a> {
     recorded: &'a Recorded,
     device: &'a mut dyn Device,
-    rank: usize,
     seed: u64,
 }
 
 impl<'a> Probe<'a> {
-    /// Of networks whose state is on the device. With several ranks all must ask the same: batch
-    /// norm's statistics go over all of them.
-    pub fn new(recorded: &'a Recorded, device: &'a mut dyn Device, rank: usize, seed: u64) -> Self {
-        Self { recorded, device, rank, seed }
+    /// Of networks whose state is on the device. Each rank may ask for itself, and gets what one rank
+    /// gets.
+    pub fn new(recorded: &'a Recorded, device: &'a mut dyn Device, seed: u64) -> Self {
+        Self { recorded, device, seed }
     }
 
     /// Rows of each batch of noise and samples, [`SAMPLES`].
@@ -113,7 +112,7 @@ impl<'a> Probe<'a> {
         let clock = Clock {
             seed: self.seed,
             tick,
-            rank: self.rank,
+            rank: 0,
             scalars: vec![0.0; self.recorded.tape.scalars().len()],
             check: false,
         };

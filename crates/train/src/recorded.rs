@@ -1,8 +1,9 @@
 //! An experiment on a tape: every program that a run needs.
 
 use crate::schedule::Table;
-use crate::{Experiment, SamplingStatistics, Steps};
+use crate::{Experiment, NormStatistics, SamplingStatistics, Steps};
 use model::Gan;
+use std::cell::OnceCell;
 use tape::{Dtype, Init, Network, Options, Program, Statistics, T, Tape};
 
 /// Rows of the programs that draw and judge samples.
@@ -27,8 +28,43 @@ pub struct Recorded {
     pub(crate) reported: Window,
     /// Sums since the last look for alarms.
     pub(crate) watched: Window,
+    /// What only several ranks need.
+    pub(crate) together: Option<Together>,
     /// What one rank would record, by its hash.
     hash: u64,
+}
+
+/// What only several ranks need.
+pub(crate) struct Together {
+    /// Adds up all state over ranks, in place: where all but one hold −0, it becomes that one's, bit for
+    /// bit.
+    pub spread: Program,
+    pub vote: Vote,
+}
+
+/// Whether to stop before the end, which all ranks must do in the same step.
+pub(crate) struct Vote {
+    /// 1 where this rank wants to, else 0; `[1]`.
+    pub wish: T,
+    /// How many wanted to in the last step of D.
+    votes: OnceCell<T>,
+}
+
+impl Vote {
+    fn new(t: &Tape) -> Self {
+        Self { wish: t.input("wish", Dtype::Real, [1]), votes: OnceCell::new() }
+    }
+
+    /// Of figures that were added up, number `at` is the votes.
+    pub fn record(&self, t: &Tape, all: T, at: usize) {
+        let votes = t.output("votes", t.slice(all, at, [1]));
+        self.votes.set(votes).expect("one program has the step of D");
+    }
+
+    /// How many wanted to in the last step of D, `[1]`.
+    pub fn votes(&self) -> T {
+        *self.votes.get().expect("D's step is recorded")
+    }
 }
 
 /// What is summed over steps.
@@ -81,10 +117,16 @@ impl Recorded {
         let real = t.input("real", dtype, [spec.batch / world, h, w, c]);
         let [reported, watched] = ["report", "watch"].map(|name| Window::new(&t, name));
 
-        let table = Table { spec, gan: &gan, real, ema, windows: [reported, watched] };
+        if spec.norm_statistics == NormStatistics::Rank {
+            t.norms_by_rank();
+        }
+        let vote = (world > 1).then(|| Vote::new(&t));
+        let windows = [reported, watched];
+        let table = Table { spec, gan: &gan, real, ema, windows, vote: vote.as_ref() };
         let steps = table.record(&t);
         let sampling = Sampling::record(&t, spec, &gan, ema);
         let init = t.record_init();
+        let together = vote.map(|vote| Together { spread: t.record("spread", spread), vote });
 
         // A checkpoint goes on with another number of ranks: the hash is that of one.
         let hash = if world == 1 {
@@ -92,7 +134,7 @@ impl Recorded {
         } else {
             Self::new(spec, sample, dtype, 1).hash
         };
-        Self { tape: t, gan, init, steps, real, sampling, ema, reported, watched, hash }
+        Self { tape: t, gan, init, steps, real, sampling, ema, reported, watched, together, hash }
     }
 
     /// A number that is equal for equal programs, whatever the number of ranks.
@@ -111,10 +153,10 @@ impl Sampling {
         let z = t.input("z", Dtype::Real, [SAMPLES, gan.model.latent()]);
         let x = t.input("x", Dtype::Real, [SAMPLES, h, w, c]);
 
-        // Each program leaves its result in an output.
+        // Each program leaves its result in an output. Pictures are the same for any number of ranks.
         let record = |name: &str, output: &str, body: &dyn Fn(&Tape) -> T| {
             let mut result = None;
-            let program = t.record(name, |t| result = Some(t.output(output, body(t))));
+            let program = t.record(name, |t| result = Some(t.output(output, t.alone(body))));
             (program, result.expect("the body was recorded"))
         };
         let (draw, drawn) = record("draw", "drawn", &|t| gan.noise(t, SAMPLES));
@@ -128,5 +170,11 @@ impl Sampling {
             spec.objective.judgement(t, logits)
         });
         Self { draw, drawn, z, own, average, x, judge }
+    }
+}
+
+fn spread(t: &Tape) {
+    for (_, state) in t.saved() {
+        t.all_reduce_in_place(state);
     }
 }

@@ -5,6 +5,16 @@ use crate::identity::difference;
 use crate::{Experiment, Progress, Recorded, Watch, reals};
 use tape::{Device, DeviceError};
 
+/// Gives the device a state that leaves another rank's as it is when the two are added up: −0, since
+/// `x + −0` has the bits of x, and `−0 + 0` has not.
+pub(crate) fn blank(recorded: &Recorded, device: &mut dyn Device) -> Result<(), DeviceError> {
+    let tape = &recorded.tape;
+    for (_, t) in tape.saved() {
+        reals::write(device, t, std::iter::repeat_n(-0.0, tape.shape(t).len()))?;
+    }
+    Ok(())
+}
+
 impl Checkpoint {
     /// Everything that `device` holds of a run, with its counters, what is kept outside
     /// (`[position of the source, lines of the logs]`) and what was seen of it.

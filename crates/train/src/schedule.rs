@@ -1,6 +1,6 @@
 //! The programs of one iteration.
 
-use crate::recorded::Window;
+use crate::recorded::{Vote, Window};
 use crate::{Experiment, Schedule};
 use model::Gan;
 use tape::Statistics::{Batch, BatchAndUpdate};
@@ -25,6 +25,8 @@ pub(crate) struct Table<'a> {
     pub ema: Option<Network>,
     /// What sums the figures of steps.
     pub windows: [Window; 2],
+    /// Where there are several ranks.
+    pub vote: Option<&'a Vote>,
 }
 
 impl Table<'_> {
@@ -128,7 +130,13 @@ impl Table<'_> {
     fn discriminator_loss(&self, t: &Tape, samples: [T; 2], logits: [T; 2]) -> (T, T) {
         let objective = &self.spec.objective;
         let loss = objective.discriminator(t, self.gan, samples, logits);
-        (loss, objective.measure(t, loss, logits))
+        let figures = objective.measure(t, loss, logits);
+        let Some(vote) = self.vote else { return (loss, t.all_reduce(t.pack(&figures))) };
+        // Whether a rank wants to stop travels with the figures.
+        let [a, b, c, d, e] = figures;
+        let all = t.all_reduce(t.pack(&[a, b, c, d, e, vote.wish]));
+        vote.record(t, all, figures.len());
+        (loss, t.slice(all, 0, [figures.len()]))
     }
 
     /// G's loss, and the same over all ranks.

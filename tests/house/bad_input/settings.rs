@@ -36,8 +36,8 @@ fn keys_that_do_not_exist() {
         &place,
         "zebra=8",
         "unknown key `zebra`; allowed: `batch`, `capture`, `data`, `device`, `ema`, `every`, \
-         `images`, `k`, `model`, `objective`, `on_alarm`, `optimizer`, `precision`, `sampling_statistics`, \
-         `schedule`, `seed`",
+         `images`, `k`, `model`, `norm_statistics`, `objective`, `on_alarm`, `optimizer`, `precision`, `ranks`, \
+         `sampling_statistics`, `schedule`, `seed`",
     );
     set(
         &place,

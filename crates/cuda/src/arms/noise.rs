@@ -85,6 +85,7 @@ pub(super) fn noise(b: &mut Builder<'_>, node: &Node, law: Law, stream: u32, own
     let y = b.tensor(out);
     let draw = match owner {
         Owner::Batch => Draw::batch(b, out, stream),
+        Owner::Alone => Draw { world: 1, ..Draw::batch(b, out, stream) },
         Owner::Weights => Draw::weights(b, out, stream),
     };
     let Some(grid) = draw.grid() else { return };

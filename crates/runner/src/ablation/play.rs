@@ -61,7 +61,7 @@ impl<'a> Play<'a> {
         jobs: usize,
     ) -> Result<Self, Failure> {
         let course = Course::new(work, jobs > 1);
-        let signals = Signals::listen()?;
+        let signals = Signals::listen(false)?;
         let (at_work, failures, stopping) = (Vec::new(), Vec::new(), false);
         Ok(Self { globals, folder, runs, jobs, course, signals, at_work, failures, stopping })
     }

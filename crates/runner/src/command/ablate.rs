@@ -9,6 +9,7 @@ use crate::ablation::table::{RECORD, Record, read};
 use crate::aside;
 use crate::cli::{Ablate, Globals};
 use crate::nearest::advice;
+use crate::ranks;
 use crate::report::ablation_page;
 use crate::run_dir::at;
 use crate::session::Need;
@@ -17,6 +18,15 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 pub(crate) fn run(globals: &Globals, words: &Ablate) -> Result<Ended, Failure> {
+    let launch = ranks::launch()?;
+    if launch.world > 1 {
+        return Err(format!(
+            "{} has started {} ranks, and an ablation starts its own runs: start `duel ablate` once, with \
+             `ranks` in its file or `--set ranks=N`",
+            launch.launcher, launch.world
+        )
+        .into());
+    }
     let mut ablation = Ablation::load(&words.experiment.file, &words.experiment.sets, words.smoke)?;
     check_only(&ablation, &words.only)?;
     ablation.settle(globals)?;

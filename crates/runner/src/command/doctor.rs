@@ -4,10 +4,19 @@ use super::{Ended, Failure, print};
 use crate::cli::Globals;
 use crate::doctor::{Findings, Line};
 use crate::listing::table;
+use crate::ranks::{self, Rank, Seen};
 use comfy_table::{Cell, Color, ColumnConstraint, Width};
 
-pub(crate) fn run(globals: &Globals, json: bool) -> Result<Ended, Failure> {
-    let findings = Findings::gather(globals)?;
+pub(crate) fn run(globals: &Globals, json: bool, ranks: usize) -> Result<Ended, Failure> {
+    ranks::start(ranks, |rank| as_rank(globals, json, rank))
+}
+
+fn as_rank(globals: &Globals, json: bool, rank: &Rank) -> Result<Ended, Failure> {
+    if !rank.is_first() {
+        Seen::gather(globals, rank)?;
+        return Ok(Ended::Done);
+    }
+    let findings = Findings::gather(globals, rank)?;
     let lines = findings.lines();
     if json {
         let mut value = serde_json::to_value(&findings)?;

@@ -71,7 +71,7 @@ struct Draw<'a> {
 
 impl<'a> Draw<'a> {
     fn new(recorded: &'a Recorded, device: &'a mut dyn Device, seed: u64, own: bool) -> Self {
-        let probe = Probe::new(recorded, device, 0, seed);
+        let probe = Probe::new(recorded, device, seed);
         let weights = if own { Weights::Own } else { probe.best() };
         Self { probe, weights }
     }

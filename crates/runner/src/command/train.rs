@@ -2,36 +2,55 @@
 
 use super::{Ended, Failure, print};
 use crate::cli::{Globals, Train};
-use crate::layers;
+use crate::follow::Follower;
+use crate::layers::{self, Layered};
 use crate::machine::Machine;
 use crate::observe::Observed;
+use crate::ranks::{self, Rank};
 use crate::report::run_page;
 use crate::run_dir::{FAILURE, RunDir};
-use crate::session::{Need, Session, resolved};
+use crate::session::{self, Need, Session, resolved};
 use crate::signals::Signals;
 use crate::target::{Purpose, Target};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tape::{Compiled, Program};
-use train::{Checkpoint, Job, Outcome, Recorded};
+use train::{Checkpoint, Job, Observer, Outcome, Recorded, Source};
 
 pub(crate) fn run(globals: &Globals, train: &Train) -> Result<Ended, Failure> {
     let layered = layers::load(&train.experiment.file, &train.experiment.sets)?;
+    let wanted = session::ranks(&layered, train.ranks.map(usize::from))?;
+    ranks::start(wanted, |rank| as_rank(globals, train, &layered, rank))
+}
+
+fn as_rank(
+    globals: &Globals,
+    train: &Train,
+    layered: &Layered,
+    rank: &Arc<Rank>,
+) -> Result<Ended, Failure> {
     let need = if train.dry_run { Need::Extents } else { Need::Samples };
-    let session = Session::open(&layered, globals, need, Purpose::Begin)?;
+    let session = Session::open_as(rank, layered, globals, need, Purpose::Begin)?;
     let recorded = session.record();
     let compiled = session.compile(&recorded);
     session.check_memory(&compiled)?;
+    rank.agree(&session, &recorded)?;
     if train.dry_run {
-        let cost = cost(&compiled, &session.target, globals.cores())?;
-        print(resolved(&session.spec));
-        print(cost);
+        if rank.is_first() {
+            let cost = cost(&compiled, &session.target, globals.cores())?;
+            print(resolved(&session.spec));
+            print(cost);
+        }
         return Ok(Ended::Done);
     }
-    let directory = match &train.out {
-        Some(out) => out.clone(),
-        None => default_directory(&train.experiment.file, session.spec.seed),
-    };
-    let run = begin(globals, &session, &compiled, &directory)?;
+    let mut run = None;
+    if rank.is_first() {
+        let directory = match &train.out {
+            Some(out) => out.clone(),
+            None => default_directory(&train.experiment.file, session.spec.seed),
+        };
+        run = Some(begin(globals, &session, &compiled, &directory)?);
+    }
     play(globals, &session, recorded, run, None)
 }
 
@@ -51,15 +70,22 @@ pub(crate) fn begin(
 }
 
 /// Trains in a run directory, from the start or from a checkpoint. The error of a run that has begun
-/// is kept there as well, for those who come later, and however it ends it leaves its page.
+/// is kept there as well, for those who come later, and however it ends it leaves its page. The first rank has
+/// the directory and the checkpoint, and others have none.
 pub(super) fn play(
     globals: &Globals,
     session: &Session,
     recorded: Recorded,
-    run: RunDir,
+    run: Option<RunDir>,
     from: Option<&Checkpoint>,
 ) -> Result<Ended, Failure> {
-    let signals = Signals::listen()?;
+    let rank = &session.rank;
+    let signals = match rank.has_signals() {
+        true => Some(Signals::listen(rank.is_launched())?),
+        false => None,
+    };
+    let Some(run) = run else { return follow(session, recorded, signals) };
+    let signals = signals.expect("the first rank has them");
     if globals.leash {
         signals.on_leash();
     }
@@ -68,15 +94,10 @@ pub(super) fn play(
     let mut observed = Observed::new(&session.spec, run.clone(), signals, from)?;
     // What is refused up to here leaves the directory as it was.
     run.forget_failure()?;
-    let machine = Machine::here().with(session.target.gpu());
+    let machine = Machine::here().with(session.target.gpu()).of_ranks(rank.group().members());
     let machine = serde_json::to_string_pretty(&machine)?;
     run.write("machine.json", format!("{machine}\n").as_bytes())?;
-    let observer = &mut observed;
-    let options = session.target.options();
-    let outcome = session.on_device(move |device| {
-        let job = Job { spec: &session.spec, recorded: &recorded, rank: 0, options };
-        Ok(train::train(&job, device, &mut *source, observer, from)?)
-    });
+    let outcome = computed(session, recorded, &mut *source, &mut observed, from);
     let outcome = observed.finish(&outcome).and(outcome);
     if let Err(error) = &outcome {
         // Where even this cannot be written, the error itself is what counts.
@@ -86,6 +107,36 @@ pub(super) fn play(
     // The page says what became of the run, so nobody may be at work in it.
     drop((observed, run));
     paged(globals, &path, outcome)
+}
+
+/// Trains as a rank that is not the first.
+fn follow(
+    session: &Session,
+    recorded: Recorded,
+    signals: Option<Signals>,
+) -> Result<Ended, Failure> {
+    let mut source = session.source(0)?;
+    Ok(match computed(session, recorded, &mut *source, &mut Follower::new(signals), None)? {
+        Outcome::Finished(_) => Ended::Done,
+        Outcome::Stopped(_) => Ended::Stopped,
+    })
+}
+
+/// Trains on the session's device, until all ranks have ended.
+fn computed(
+    session: &Session,
+    recorded: Recorded,
+    source: &mut (dyn Source + Send),
+    observer: &mut (dyn Observer + Send),
+    from: Option<&Checkpoint>,
+) -> Result<Outcome, Failure> {
+    let (spec, peers, options) = (&session.spec, &*session.rank, session.target.options());
+    let outcome = session.on_device(move |device| {
+        let job = Job { spec, recorded: &recorded, peers, options };
+        Ok(train::train(&job, device, source, observer, from)?)
+    })?;
+    session.rank.part()?;
+    Ok(outcome)
 }
 
 /// Prints the directory of a run that ended well, and leaves the page of any.

@@ -71,7 +71,7 @@ pub(super) fn ask(globals: &Globals, spec: &Experiment, run: &Path) -> Result<Sa
         for i in evenly(all.len(), CHECKPOINTS) {
             let (images, path) = &all[i];
             Checkpoint::read(path)?.restore(spec, &recorded, device)?;
-            let mut probe = Probe::new(&recorded, device, 0, spec.seed);
+            let mut probe = Probe::new(&recorded, device, spec.seed);
             answers.push(judged(&mut probe, *images, real.as_deref())?);
         }
         // The last one asked is the newest, and still on the device.
@@ -121,7 +121,7 @@ fn judged(probe: &mut Probe<'_>, images: u64, real: Option<&[f32]>) -> Result<An
 /// Straight lines between nine points of noise, one leg a row. Each row is drawn among the noise of
 /// the sample grids, so that batch norm sees the spread of z that it was trained with.
 fn walk(recorded: &Recorded, device: &mut dyn Device, seed: u64) -> Result<Walk, Failure> {
-    let mut probe = Probe::new(recorded, device, 0, seed);
+    let mut probe = Probe::new(recorded, device, seed);
     let latent = probe.latent();
     let (weights, range, sample) = (probe.best(), probe.range(), probe.sample());
     let points = probe.noise(1)?;

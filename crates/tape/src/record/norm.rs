@@ -1,4 +1,4 @@
-//! Batch norm (Ioffe & Szegedy 2015), with statistics of the whole world.
+//! Batch norm (Ioffe & Szegedy 2015), with statistics of the whole world, or of each rank.
 
 use crate::op::{Act, Op};
 use crate::{Init, Network, T, Tape};
@@ -68,10 +68,12 @@ impl Tape {
         let used = if statistics == Statistics::Running {
             self.push(Op::StoredStatistics { eps }, &[norm.running], [2, c])
         } else {
-            let sums = self.push(Op::Moments, &[x, norm.running], [2 * c + 1]);
-            let sums = self.all_reduce(sums);
+            let own = self.push(Op::Moments, &[x, norm.running], [2 * c + 1]);
+            let by_rank = self.inner.borrow().norms_by_rank;
+            let sums = if by_rank { own } else { self.all_reduce(own) };
             if statistics == Statistics::BatchAndUpdate {
-                self.inner.borrow_mut().pending.push((sums, norm.running, norm.momentum));
+                let world = if by_rank { self.all_reduce(own) } else { sums };
+                self.inner.borrow_mut().pending.push((world, norm.running, norm.momentum));
             }
             self.push(Op::Statistics { eps }, &[sums, norm.running], [2, c])
         };

@@ -15,6 +15,12 @@ impl Tape {
         self.push(Op::AllReduce { world: self.world() }, &[x], self.shape(x))
     }
 
+    /// Sum of a state tensor over ranks, in its place.
+    #[track_caller]
+    pub fn all_reduce_in_place(&self, state: T) {
+        self.push_into(Op::AllReduce { world: self.world() }, &[state], &[state]);
+    }
+
     /// Scalars side by side.
     #[track_caller]
     pub fn pack(&self, scalars: &[T]) -> T {

@@ -1,8 +1,8 @@
 //! The loop against a device that only keeps books.
 
 use super::*;
-use crate::Count;
 use crate::fake::{Counting, Diary, FakeDevice, experiment, recorded};
+use crate::{Alone, Count};
 use serde_json::json;
 
 struct Run {
@@ -21,7 +21,7 @@ fn run(spec: &Experiment, diary: Diary, fails_at: Option<u64>, from: Option<&Che
     run.device.fails_at = fails_at;
     let position = from.map_or(0, |checkpoint| checkpoint.header.position);
     let mut data = Counting { position, sample: [2, 2, 1] };
-    let job = Job { spec, recorded: &recorded, rank: 0, options: Options::default() };
+    let job = Job { spec, recorded: &recorded, peers: &Alone, options: Options::default() };
     run.result = train(&job, &mut run.device, &mut data, &mut run.diary, from);
     run
 }
@@ -190,7 +190,7 @@ fn the_output_starts_at_the_pixels_means() {
     let recorded = recorded(&spec);
     let mut device = FakeDevice::default();
     let mut data = Counting { position: 0, sample: [2, 2, 1] };
-    let job = Job { spec: &spec, recorded: &recorded, rank: 0, options: Options::default() };
+    let job = Job { spec: &spec, recorded: &recorded, peers: &Alone, options: Options::default() };
     device.load(&recorded.tape, &job.options).unwrap();
     let mut diary = Diary::default();
     Game::begin(&job, &mut device, &mut data, &mut diary, None).unwrap();
@@ -210,7 +210,7 @@ fn the_output_starts_at_the_pixels_means() {
 fn data_that_does_not_fit_is_refused() {
     let spec = experiment(json!({}));
     let recorded = recorded(&spec);
-    let job = Job { spec: &spec, recorded: &recorded, rank: 0, options: Options::default() };
+    let job = Job { spec: &spec, recorded: &recorded, peers: &Alone, options: Options::default() };
     let mut data = Counting { position: 0, sample: [3, 3, 1] };
     let mut device = FakeDevice::default();
     let error = train(&job, &mut device, &mut data, &mut Diary::default(), None).unwrap_err();

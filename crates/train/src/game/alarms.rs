@@ -16,27 +16,35 @@ const SLOWER: f64 = 0.5;
 impl Game<'_> {
     /// Asks the data for what G's samples are compared with.
     pub(super) fn compare(&mut self) -> Result<(), TrainError> {
+        if !self.job.peers.is_first() {
+            return Ok(());
+        }
         let position = self.data.position();
         let examples = self.data.examples(SAMPLES);
         let examples = examples.map_err(|error| TrainError::Source { position, error })?;
         let dtype = self.data.dtype();
-        self.diversity = Diversity::new(&mut self.first_probe(), &examples, dtype)?;
+        self.diversity = Diversity::new(&mut self.probe(), &examples, dtype)?;
         Ok(())
     }
 
-    /// All ranks ask for the first one's noise: so they find the same diversity, and decide the same.
-    fn first_probe(&mut self) -> Probe<'_> {
+    fn probe(&mut self) -> Probe<'_> {
         let Job { spec, recorded, .. } = *self.job;
-        Probe::new(recorded, self.device, 0, spec.seed)
+        Probe::new(recorded, self.device, spec.seed)
     }
 
-    /// Of G as it is.
+    /// Of G as it is: the first rank looks, and tells the others.
     pub(super) fn diversity(&mut self) -> Result<Option<f64>, TrainError> {
         if self.diverse.0 != Some(self.progress.tick) {
-            let diversity = self.diversity.take();
-            let found = diversity.as_ref().map(|d| d.of(&mut self.first_probe())).transpose();
-            self.diversity = diversity;
-            self.diverse = (Some(self.progress.tick), found?);
+            let peers = self.job.peers;
+            let told = peers.first("diversity", || {
+                let diversity = self.diversity.take();
+                let found = diversity.as_ref().map(|d| d.of(&mut self.probe())).transpose();
+                self.diversity = diversity;
+                let bytes = found?.map(f64::to_le_bytes);
+                Ok::<_, TrainError>(bytes.map(Vec::from).unwrap_or_default())
+            })?;
+            let found = told[..].try_into().ok().map(f64::from_le_bytes);
+            self.diverse = (Some(self.progress.tick), found);
         }
         Ok(self.diverse.1)
     }
@@ -82,24 +90,31 @@ impl Game<'_> {
 
     /// Goes back to before the condition began.
     fn roll_back(&mut self, raised: &Raised) -> Result<(), TrainError> {
-        let found = self.run.checkpoint_before(raised.since).map_err(TrainError::Observer)?;
-        let Some(mut good) = found else {
+        let mut good = None;
+        if self.job.peers.is_first() {
+            good = self.run.checkpoint_before(raised.since).map_err(TrainError::Observer)?;
+        }
+        if let Some(good) = &mut good {
+            // The noise stays the same: with other rates the way is another one all the same.
+            good.header.progress.rollbacks = self.progress.rollbacks + 1;
+        }
+        let Some(to) = self.header_of_first("where the run goes back to", good.as_ref())? else {
             let why = "There is no checkpoint from before that to go back to, so the run ends; a \
                        smaller `every.checkpoint` keeps them";
             return Err(self.end(raised, why)?);
         };
-        // The noise stays the same: with other rates the way is another one all the same.
-        good.header.progress.rollbacks = self.progress.rollbacks + 1;
-        let (images, rates) = (good.header.progress.images, slower(good.header.progress.rollbacks));
+        let (images, rates) = (to.progress.images, slower(to.progress.rollbacks));
         let answer = format!("the run goes back to {images} images, with {rates} of its rates");
         self.run.alarm(raised, &answer);
-        self.run.roll_back(&good).map_err(TrainError::Observer)?;
-        let position = good.header.position;
+        if let Some(good) = &good {
+            self.run.roll_back(good).map_err(TrainError::Observer)?;
+        }
+        let position = to.position;
         let sought = self.data.seek(position);
         sought.map_err(|error| TrainError::Source { position, error })?;
         self.history.clear();
         self.shown = None;
-        self.resume(&good)
+        self.resume(&to, good.as_ref())
     }
 
     /// Keeps the run as it is; the error that ends it.
