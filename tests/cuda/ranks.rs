@@ -64,7 +64,7 @@ fn a_gpu_is_one_ranks_alone() {
     {
         assert!(message.contains(part), "no `{part}` in {message}");
     }
-    let said = duel(&place, &format!("{SHORT} --out run --ranks 3"), 2).expect("as before");
+    let said = duel(&place, &format!("{SHORT} --out run --ranks 4"), 2).expect("as before");
     let message = said.refused();
     assert!(message.contains("would use cuda:2, which host"), "{message}");
 }

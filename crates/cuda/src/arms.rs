@@ -67,7 +67,8 @@ pub(crate) fn record(b: &mut Builder<'_>, node: &Node) -> Result<(), CudaError> 
 
 fn all_reduce(b: &mut Builder<'_>, node: &Node, world: usize) -> Result<(), CudaError> {
     let [from, to]: [Tensor; 2] = [b.tensor(node.ins[0]), b.tensor(node.outs[0])];
-    if b.collective {
+    // What one rank computes alone while there are others does not go to them.
+    if b.collective && (world > 1 || b.world == 1) {
         b.all_reduce(from, to);
     } else if world > 1 {
         let found = format!("{world} ranks on a device without a communicator");

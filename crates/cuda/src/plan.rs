@@ -9,19 +9,23 @@ use crate::precision::Precision;
 use crate::program::Recorded;
 use crate::weights::Copies;
 use std::collections::BTreeMap;
-use tape::{Compiled, T};
+use tape::{Compiled, Op, T};
 
 /// Bytes of device memory that a compiled tape takes: its plan, copies of weights, landing places of
-/// inputs, and what kernels work with. What the driver takes for itself is left out.
+/// inputs, and what kernels work with. What the driver takes for itself is left out. `collective` tells
+/// whether there is a communicator; several ranks will have one.
 ///
 /// # Errors
-/// A tape that cannot be run: it needs more ranks than there is a communicator for.
+/// A tape that cannot be run.
 pub fn bytes(
     compiled: &Compiled,
     precision: Precision,
     card: Card,
     collective: bool,
 ) -> Result<usize, CudaError> {
+    let mut nodes = compiled.programs.iter().flat_map(|program| &program.nodes);
+    let collective =
+        collective || nodes.any(|node| matches!(node.op, Op::AllReduce { world: 2.. }));
     let copies = Copies::new(compiled, precision.math());
     let places = Places::new(0, compiled, &copies);
     let copies = copies.at(places.copies);

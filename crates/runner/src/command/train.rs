@@ -122,7 +122,8 @@ fn follow(
     })
 }
 
-/// Trains on the session's device, until all ranks have ended.
+/// Trains on the session's device. Ranks part later, when the first has left its page: launchers may kill all
+/// others as soon as one has ended, so none does before.
 fn computed(
     session: &Session,
     recorded: Recorded,
@@ -131,12 +132,10 @@ fn computed(
     from: Option<&Checkpoint>,
 ) -> Result<Outcome, Failure> {
     let (spec, peers, options) = (&session.spec, &*session.rank, session.target.options());
-    let outcome = session.on_device(move |device| {
+    session.on_device(move |device| {
         let job = Job { spec, recorded: &recorded, peers, options };
         Ok(train::train(&job, device, source, observer, from)?)
-    })?;
-    session.rank.part()?;
-    Ok(outcome)
+    })
 }
 
 /// Prints the directory of a run that ended well, and leaves the page of any.
