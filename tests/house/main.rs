@@ -32,6 +32,8 @@ mod profile;
 mod programs;
 /// A step's numbers are PyTorch's.
 mod pytorch;
+/// Runs of several ranks, as threads.
+mod ranks;
 /// Python's libraries read what Duel writes, and write what it imports.
 mod readers;
 /// Pages of runs and ablations.

@@ -145,6 +145,14 @@ impl Place {
     fn alone(&self, command: &mut Command) {
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_remove("DUEL_DATA").env_remove("DUEL_LOG").env("DUEL_DEVICE", "cpu");
+        // Whoever has started the tests has not started this.
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            let launchers = ["SLURM_", "OMPI_", "PMI", "RANK", "WORLD_SIZE", "LOCAL_", "MASTER_"];
+            if launchers.iter().any(|launcher| name.starts_with(launcher)) {
+                command.env_remove(&*name);
+            }
+        }
     }
 
     /// Runs `duel` with these words to its end.

@@ -1,16 +1,18 @@
 //! How fast sums by MPI are, against the library's own blocking call.
 //!
 //! ```text
-//! mpirun -n 2 mpi_bandwidth [--repeats 40] [--json] [BYTES ...]
+//! mpirun -n 2 mpi_bandwidth [--repeats 60] [--json] [BYTES ...]
 //! ```
 //!
-//! For each size: the median time of `MPI_Allreduce` (f32, in place), of the engine's begin and finish, their
-//! ratio, and the share of the sum that is hidden behind a computation of twice its length that never calls
-//! MPI, on one thread. Rank 0 prints; `--json` adds one line for programs.
+//! For each size: the time of `MPI_Allreduce` (f32, in place) and of the engine's begin and finish, each the
+//! best and the median, the ratio of the best, which other programs disturb least, and the share of the sum
+//! that is hidden behind a computation of twice its length that never calls MPI, on one thread. Rank 0 prints;
+//! `--json` adds one line for programs.
 
 use collective::mpi::{Mpi, MpiEngine};
 use collective::{Engine, Group, Kind, Lost, Member, Numbers, Place};
 use std::error::Error;
+use std::fmt;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,7 +24,7 @@ const SIZES: [usize; 9] =
     [4, 1 << 10, 8 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 14 << 20, 48 << 20];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut repeats, mut json, mut sizes) = (40, false, Vec::new());
+    let (mut repeats, mut json, mut sizes) = (60, false, Vec::new());
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -44,58 +46,76 @@ fn main() -> Result<(), Box<dyn Error>> {
     let zeroth = mpi.rank() == 0;
     if zeroth {
         println!("{} ranks, {} ({})", mpi.world(), bench.engine.describe(), mpi.path().display());
-        println!(
-            "{:>10} {:>12} {:>12} {:>9} {:>7} {:>7}",
-            "bytes", "MPI's, us", "ours, us", "GB/s", "ratio", "hidden"
-        );
+        println!("           MPI's, us           ours, us            at best");
+        println!("     bytes      best    median      best    median    GB/s  ratio hidden");
     }
     let mut rows = Vec::new();
     for bytes in sizes {
         let row = bench.measure(bytes, repeats)?;
         if zeroth {
-            let Row { theirs, ours, hidden, .. } = row;
-            let rate = bytes as f64 / ours / 1e9;
-            println!(
-                "{bytes:>10} {:>12.1} {:>12.1} {rate:>9.3} {:>7.2} {:>6.0}%",
-                theirs * 1e6,
-                ours * 1e6,
-                theirs / ours,
-                hidden * 100.0
-            );
+            println!("{row}");
         }
-        rows.push(row);
+        rows.push(row.json());
     }
     if zeroth && json {
-        let row = |row: &Row| {
-            format!(
-                r#"{{"bytes":{},"mpi_seconds":{:e},"seconds":{:e},"ratio":{:.4},"hidden":{:.4}}}"#,
-                row.bytes,
-                row.theirs,
-                row.ours,
-                row.theirs / row.ours,
-                row.hidden
-            )
-        };
-        let rows: Vec<_> = rows.iter().map(row).collect();
-        println!(
-            r#"{{"mpi":"{}","ranks":{},"repeats":{repeats},"sums":[{}]}}"#,
-            mpi.name(),
-            mpi.world(),
-            rows.join(",")
-        );
+        let (name, world, sums) = (mpi.name(), mpi.world(), rows.join(","));
+        println!(r#"{{"mpi":"{name}","ranks":{world},"repeats":{repeats},"sums":[{sums}]}}"#);
     }
     drop(bench);
     mpi.finalize(|words| eprintln!("{words}"))?;
     Ok(())
 }
 
-/// Medians, in seconds.
+/// Seconds.
+struct Times {
+    best: f64,
+    median: f64,
+}
+
+impl Times {
+    fn of(mut all: Vec<f64>) -> Self {
+        all.sort_by(f64::total_cmp);
+        Self { best: all[0], median: all[all.len() / 2] }
+    }
+}
+
 struct Row {
     bytes: usize,
-    theirs: f64,
-    ours: f64,
+    theirs: Times,
+    ours: Times,
     /// Share of the sum that did not have to be waited for.
     hidden: f64,
+}
+
+impl Row {
+    /// Ours to theirs, in bandwidth.
+    fn ratio(&self) -> f64 {
+        self.theirs.best / self.ours.best
+    }
+
+    fn json(&self) -> String {
+        let Self { bytes, theirs, ours, hidden } = self;
+        format!(
+            r#"{{"bytes":{bytes},"mpi":[{:e},{:e}],"ours":[{:e},{:e}],"ratio":{:.4},"hidden":{hidden:.4}}}"#,
+            theirs.best,
+            theirs.median,
+            ours.best,
+            ours.median,
+            self.ratio()
+        )
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, theirs, ours, hidden } = self;
+        write!(f, "{bytes:>10}")?;
+        for seconds in [theirs.best, theirs.median, ours.best, ours.median] {
+            write!(f, "{:>10.1}", seconds * 1e6)?;
+        }
+        let rate = *bytes as f64 / ours.best / 1e9;
+        write!(f, "{rate:>8.3}{:>7.2}{:>6.0}%", self.ratio(), hidden * 100.0)
+    }
 }
 
 struct Bench {
@@ -108,9 +128,10 @@ impl Bench {
     fn measure(&mut self, bytes: usize, repeats: usize) -> Result<Row, Box<dyn Error>> {
         let mut values = vec![0.0_f32; (bytes / 4).max(1)];
         let mut few = [0.0_f32];
-        let [mut theirs, mut ours, mut left, mut alone] = [const { Vec::new() }; 4];
-        // One after the other, so that a busy machine is busy for both.
-        for _ in 0..repeats + 3 {
+        let [mut theirs, mut ours, mut alone, mut behind] = [const { Vec::new() }; 4];
+        let times = if bytes < 1 << 16 { 20 * repeats } else { repeats };
+        // One after the other, so that a busy machine is busy for both; each begins together on all ranks.
+        for _ in 0..times.max(1) {
             self.sum(&mut few)?;
             let since = Instant::now();
             self.mpi.all_reduce(&mut values)?;
@@ -120,9 +141,9 @@ impl Bench {
             self.sum(&mut values)?;
             ours.push(since.elapsed().as_secs_f64());
         }
-        let ours = median(&mut ours[3..]);
-        let steps = (2.0 * self.largest(ours)? / step_seconds()) as usize;
-        for _ in 0..repeats.min(20) {
+        let (theirs, ours) = (Times::of(theirs), Times::of(ours));
+        let steps = (2.0 * self.largest(ours.median)? / step_seconds()) as usize;
+        for _ in 0..repeats.clamp(1, 20) {
             self.sum(&mut few)?;
             let since = Instant::now();
             compute(steps);
@@ -133,11 +154,11 @@ impl Bench {
             let ticket = unsafe { self.engine.begin(numbers(&mut values), &self.place) }?;
             compute(steps);
             self.engine.finish(ticket)?;
-            left.push(since.elapsed().as_secs_f64());
+            behind.push(since.elapsed().as_secs_f64());
         }
-        let exposed = median(&mut left) - median(&mut alone);
-        let hidden = (1.0 - exposed / ours).clamp(0.0, 1.0);
-        Ok(Row { bytes, theirs: median(&mut theirs[3..]), ours, hidden })
+        let exposed = Times::of(behind).median - Times::of(alone).median;
+        let hidden = (1.0 - exposed / ours.median).clamp(0.0, 1.0);
+        Ok(Row { bytes, theirs, ours, hidden })
     }
 
     fn sum(&mut self, values: &mut [f32]) -> Result<(), Lost> {
@@ -157,11 +178,6 @@ impl Bench {
 
 fn numbers(values: &mut [f32]) -> Numbers {
     Numbers::F32(values.as_mut_ptr(), values.len())
-}
-
-fn median(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 /// Works within the first cache.

@@ -1,7 +1,7 @@
 //! Sums by MPI.
 
 use super::error::MpiError;
-use super::patience::Patience;
+use super::patience::{Patience, beside};
 use super::process::Mpi;
 use super::sums::{Sums, Trouble};
 use crate::{Engine, Group, Kind, Lost, Numbers, Place, Ticket};
@@ -32,6 +32,7 @@ pub struct MpiEngine {
 struct Shared {
     mpi: Arc<Mpi>,
     group: Arc<dyn Group>,
+    patience: Patience,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -68,6 +69,7 @@ impl MpiEngine {
         let shared = Arc::new(Shared {
             mpi: Arc::clone(mpi),
             group: Arc::clone(group),
+            patience: Patience::among(beside(group.members(), group.rank())),
             state: Mutex::new(state),
             work: Condvar::new(),
         });
@@ -130,8 +132,9 @@ impl Engine for MpiEngine {
     fn finish(&mut self, ticket: Ticket) -> Result<(), Lost> {
         // Held all the time: the progress thread has nothing to do meanwhile.
         let mut state = self.state()?;
-        let Shared { group, .. } = &*self.shared;
-        let (since, mut patience, mut entered) = (Instant::now(), Patience::new(), false);
+        let (group, mut patience) = (&self.shared.group, self.shared.patience);
+        let (since, mut entered) = (Instant::now(), false);
+        patience.renew();
         let ended = loop {
             if state.sums.done(ticket.0) {
                 break Ok(());

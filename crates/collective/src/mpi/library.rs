@@ -111,9 +111,10 @@ impl Library {
             |word: &&&str| word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit());
         let number = words.iter().find(digits);
         let number = number.map(|word| word.trim_start_matches('v').trim_end_matches(','));
-        let kind = match self.open_mpi {
-            true => "Open MPI",
-            false => words.first().copied().unwrap_or("MPI"),
+        let kind = match words.first() {
+            _ if self.open_mpi => "Open MPI",
+            Some(first) if first.starts_with("Intel") => "Intel MPI",
+            first => first.copied().unwrap_or("MPI"),
         };
         match number {
             Some(number) => format!("{kind} {number}"),

@@ -197,7 +197,7 @@ impl Mpi {
         // SAFETY: not ended; the numbers stay where they are until the request is done, and are given up to
         // MPI if it never is.
         let begun = unsafe { inside.begin(Channel::Control, what) };
-        let (since, patience) = (Instant::now(), Patience::new());
+        let (since, patience) = (Instant::now(), Patience::polite());
         let ended = begun.map_err(|why| why.during(DOING)).and_then(|mut request| {
             loop {
                 // SAFETY: a request that is not done.
