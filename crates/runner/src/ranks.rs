@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use train::{Peers, Refusal};
 
-pub(crate) use leave::Leave;
+pub(crate) use leave::{Leave, is_told_by_others};
 pub(crate) use seen::Seen;
 
 /// How long a rank waits for another one, unless `DUEL_DEADLINE` says so: longer than a checkpoint takes on a

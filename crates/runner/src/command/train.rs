@@ -6,7 +6,7 @@ use crate::follow::Follower;
 use crate::layers::{self, Layered};
 use crate::machine::Machine;
 use crate::observe::Observed;
-use crate::ranks::{self, Rank};
+use crate::ranks::{self, Rank, is_told_by_others};
 use crate::report::run_page;
 use crate::run_dir::{FAILURE, RunDir};
 use crate::session::{self, Need, Session, resolved};
@@ -70,8 +70,8 @@ pub(crate) fn begin(
 }
 
 /// Trains in a run directory, from the start or from a checkpoint. The error of a run that has begun
-/// is kept there as well, for those who come later, and however it ends it leaves its page. The first rank has
-/// the directory and the checkpoint, and others have none.
+/// is kept there as well, for those who come later, and however it ends it leaves its page, unless another rank
+/// was lost. The first rank has the directory and the checkpoint, and others have none.
 pub(super) fn play(
     globals: &Globals,
     session: &Session,
@@ -102,6 +102,10 @@ pub(super) fn play(
     if let Err(error) = &outcome {
         // Where even this cannot be written, the error itself is what counts.
         run.write(FAILURE, format!("{error}\n").as_bytes()).ok();
+    }
+    if outcome.as_ref().is_err_and(is_told_by_others) {
+        // The others have ended, and whoever started us ends this one soon.
+        return outcome.map(|_| Ended::Done);
     }
     let path = run.path().to_path_buf();
     // The page says what became of the run, so nobody may be at work in it.

@@ -80,7 +80,7 @@ fn is_lost(error: &Failure) -> bool {
 }
 
 /// Whether the error is what another rank has said or done.
-pub(super) fn is_told_by_others(error: &Failure) -> bool {
+pub(crate) fn is_told_by_others(error: &Failure) -> bool {
     let lost = error.is::<Lost>();
     let told = match error.downcast_ref::<TrainError>() {
         Some(TrainError::Peers(refusal)) => refusal.is::<Lost>(),

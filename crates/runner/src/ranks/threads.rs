@@ -1,7 +1,6 @@
 //! Ranks that are threads of this process.
 
-use super::leave::is_told_by_others;
-use super::{Adds, Rank};
+use super::{Adds, Rank, is_told_by_others};
 use crate::command::{Ended, Failure};
 use std::panic::resume_unwind;
 use std::sync::Arc;
