@@ -12,7 +12,7 @@ DUEL     := target/release/duel
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
 export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment runs devices doctor schema test kernels kernels-check bench bench-import gpu-bundle gpu-check check clean build
+.PHONY: help experiment runs devices doctor schema test test-hosts kernels kernels-check bench bench-import gpu-bundle gpu-check check clean build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ test: ## all tests
 	@bash tests/readers/setup.sh $(READERS) || echo "tests that read with Python's libraries are left out" >&2
 	@bash tests/mpi/setup.sh $(MPI) || echo "tests that start ranks with MPI are left out" >&2
 	cargo test --locked --workspace
+
+test-hosts: ## ranks on three hosts of their own, and what is lost there; Linux, root, iproute2
+	bash tests/mpi/setup.sh $(MPI)
+	cargo test --locked --package tests --test hosts -- --ignored
 
 kernels: ## kernels/ptx, for the sources that changed; fetches NVIDIA's compiler once
 	kernels/build.sh
