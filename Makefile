@@ -55,7 +55,7 @@ test: ## all tests
 
 test-hosts: ## ranks on three hosts of their own, and what is lost there; Linux, root, iproute2
 	bash tests/mpi/setup.sh $(MPI)
-	cargo test --locked --package tests --test hosts -- --ignored
+	DUEL_HOSTS=required cargo test --locked --package tests --test hosts hosts::
 
 kernels: ## kernels/ptx, for the sources that changed; fetches NVIDIA's compiler once
 	kernels/build.sh

@@ -4,10 +4,10 @@
 #     experiments/launch/mpirun.sh 4 experiments/dcgan_fashion.yaml runs/fashion
 #     experiments/launch/mpirun.sh 8 experiments/dcgan_lsun.yaml runs/lsun --hostfile hosts
 #
-# What follows is for mpirun. Its status is 75 after SIGUSR1 or SIGTERM to any rank or, under MPICH, to mpirun itself
-# (Open MPI hands SIGUSR1 on to its ranks; a SIGTERM ends them before they can write), and 76 or that of the rank
-# that was lost after a loss. Over ssh, set ServerAliveInterval in ~/.ssh/config, or MPICH's mpirun waits for ever for
-# a host that is cut off, when all ranks have ended.
+# What follows is for mpirun. SIGUSR1, to it or to any rank, stops all ranks with a checkpoint and status 75; so does
+# SIGTERM to MPICH's, while Open MPI's leaves ranks one second for it. After a loss the status is 76, or that of the
+# rank that was lost. Over ssh, set ServerAliveInterval in ~/.ssh/config; MPICH's mpirun may still wait for ever for a
+# host that is cut off, when all ranks have ended.
 set -euo pipefail
 
 [ $# -ge 3 ] || { echo "found $# words, expected three: mpirun.sh RANKS EXPERIMENT.yaml RUN" >&2; exit 2; }

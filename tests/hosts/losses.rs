@@ -3,8 +3,9 @@
 
 use crate::job::{Ended, Job, signal};
 use crate::room::{CHECKPOINT, ENDLESS, Fault, Room};
-use crate::start::{Mpirun, Plain, Start};
+use crate::start::{Mpirun, Plain, Srun, Start};
 use crate::{BEYOND, DEADLINE, DUEL, SLACK, alone, left_out};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -140,14 +141,14 @@ fn the_first_rank_is_stopped() {
 }
 
 /// Under a launcher: it ends, with a status that is not 0, and somebody says whom it was about.
-fn is_noticed_under(mpirun: &Mpirun, loss: Loss) {
+fn is_noticed_under(start: &dyn Start, loss: Loss) {
     let (_alone, room, mut job) = (alone(), Room::new(), Job::strict());
-    let mut command = mpirun.command(2);
+    let mut command = start.command(2);
     command.args(loss.around()).arg(DUEL).args(endless("run").split_whitespace());
     command.args(["--threads", "1"]).current_dir(room.path(""));
-    job.start(&mpirun.name(), command);
+    job.start(&start.name(), command);
     room.wait_for_checkpoints(&mut job, "run", 1);
-    let fault = Fault::now(format!("rank 1 of 2 under {}: {}", mpirun.name(), loss.name()));
+    let fault = Fault::now(format!("rank 1 of 2 under {}: {}", start.name(), loss.name()));
     let pid = job.rank(1);
     loss.strike(pid);
     let ended = job.end_in_time();
@@ -159,7 +160,8 @@ fn is_noticed_under(mpirun: &Mpirun, loss: Loss) {
     assert_ne!(*code, 0, "{}", job.told());
     let told = err.contains("rank 1 (host ") && err.contains(loss.words());
     // Where a launcher sees it, it may have ended the others before they could say anything.
-    let banner = err.contains(&pid.to_string()) || err.contains("rank 1 with PID");
+    let names = [&pid.to_string()[..], "rank 1 with PID", "task 1: Killed"];
+    let banner = names.iter().any(|name| err.contains(name));
     assert!(told || loss != Loss::Stopped && banner, "{}", job.told());
     goes_on(&room, "run", "");
 }
@@ -173,19 +175,33 @@ fn launchers_lose_a_rank() {
     }
 }
 
-/// A file system of a few megabytes; it goes away with this value.
+#[test]
+fn srun_loses_a_rank() {
+    let Some(srun) = Srun::new("none") else { return };
+    for loss in [Loss::Killed, Loss::Stopped] {
+        is_noticed_under(&srun, loss);
+    }
+}
+
+/// A small file system; it goes away with this value.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(at: &Path) -> Result<Self, String> {
         std::fs::create_dir_all(at).expect("a folder");
         let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=400k", "tmpfs"]).arg(at).output();
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(at).output();
         match mounted {
             Ok(output) if output.status.success() => Ok(Self(at.to_path_buf())),
             Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_string()),
             Err(why) => Err(why.to_string()),
         }
+    }
+
+    /// Fills it up.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.join("filling")).expect("there is room yet");
+        while file.write_all(&[0; 4096]).is_ok() {}
     }
 }
 
@@ -196,17 +212,19 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn the_disk_of_the_first_rank_is_full() {
+fn the_disk_of_the_first_rank_fills_up() {
     let Some(plain) = Plain::new() else { return };
     let (_alone, room, mut job) = (alone(), Room::new(), Job::strict());
-    let _disk = match SmallDisk::mount(&room.path("small")) {
+    let disk = match SmallDisk::mount(&room.path("small")) {
         Ok(disk) => disk,
-        Err(why) => return left_out("a disk that is full", &why),
+        Err(why) => return left_out("a disk that fills up", &why),
     };
-    let fault = Fault::now("the disk of rank 0 is full (from the start on)");
     for rank in 0..3 {
         plain.start(&mut job, [rank, 3], &room, &(endless("small/run") + " --set batch=24"));
     }
+    room.wait_for_checkpoints(&mut job, "small/run", 1);
+    disk.fill();
+    let fault = Fault::now("the disk of rank 0 full (noticed at the next checkpoint)");
     let ended = job.end();
     fault.ended(&ended);
     job.nothing_is_left();

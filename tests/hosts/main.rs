@@ -26,6 +26,7 @@ mod start;
 /// Signals: one checkpoint, status 75, and the run goes on with any number of ranks.
 mod stops;
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,7 +45,11 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says on standard error that something was not tested, and why.
+/// Says on standard error that something was not tested, and why; once.
 fn left_out(what: &str, why: &str) {
-    eprintln!("LEFT OUT: {what}: {why}");
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let words = format!("LEFT OUT: {what}: {why}");
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(words.clone()) {
+        eprintln!("{words}");
+    }
 }

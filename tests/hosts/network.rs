@@ -9,6 +9,9 @@ use tempfile::TempDir;
 /// Programs that it takes, all of them of root.
 const PROGRAMS: [&str; 3] = ["ip", "unshare", "hostname"];
 
+/// What names of hosts begin with; the process that has made them comes next.
+const PREFIX: &str = "duel";
+
 /// Hosts with addresses in one network that nothing else can reach. They go away with this value.
 pub struct Network {
     tag: String,
@@ -29,8 +32,9 @@ impl Network {
                 return Err(format!("the program {program} is not there"));
             }
         }
+        sweep();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let tag = format!("duel{}-{number}", std::process::id());
+        let tag = format!("{PREFIX}{}-{number}", std::process::id());
         let name = |at| format!("{tag}-h{at}");
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Named before they are made: what is half made goes away as well.
@@ -144,9 +148,25 @@ exec ip netns exec $host unshare --uts sh -c \"hostname $host && $*\"
 impl Drop for Network {
     fn drop(&mut self) {
         for host in self.hosts.iter().chain([&self.switch()]) {
-            // Those that were never made are no error.
-            let _ = ip(&format!("netns del {host}"));
-            let _ = fs::remove_dir_all(etc(host));
+            remove(host);
+        }
+    }
+}
+
+/// Removes a host. One that was never made is no error.
+fn remove(host: &str) {
+    let _ = ip(&format!("netns del {host}"));
+    let _ = fs::remove_dir_all(etc(host));
+}
+
+/// Removes hosts of processes that were killed before they could.
+fn sweep() {
+    for host in fs::read_dir("/run/netns").into_iter().flatten().filter_map(Result::ok) {
+        let host = host.file_name().to_string_lossy().to_string();
+        let maker = host.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+        let maker = maker.and_then(|(pid, _)| pid.parse::<u32>().ok());
+        if maker.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            remove(&host);
         }
     }
 }

@@ -1,5 +1,11 @@
 //! How ranks are started: by the launchers of clusters, or by nobody but a shell.
 
+mod srun;
+mod torchrun;
+
+pub use srun::Srun;
+pub use torchrun::Torchrun;
+
 use crate::job::Job;
 use crate::losses::Loss;
 use crate::network::Network;
@@ -7,7 +13,7 @@ use crate::room::Room;
 use crate::{DUEL, left_out};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Something that starts ranks.
 pub trait Start {
@@ -230,88 +236,5 @@ impl Start for Plain {
         for rank in 0..world {
             self.start(job, [rank, world], room, words);
         }
-    }
-}
-
-/// `torchrun` of the PyTorch that `tests/peer/setup.sh` installs.
-pub struct Torchrun {
-    program: PathBuf,
-    plain: Plain,
-}
-
-impl Torchrun {
-    pub fn new() -> Option<Self> {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let program = tests.parent().expect("tests/ has a parent").join("target/peer/bin/torchrun");
-        if !program.is_file() {
-            let why = format!("{}: no such file; `make bench` installs it", program.display());
-            left_out("torchrun", &why);
-            return None;
-        }
-        Some(Self { program, plain: Plain::new()? })
-    }
-
-    /// The folder that it is in.
-    pub fn programs(&self) -> &Path {
-        self.program.parent().expect("a program is in a folder")
-    }
-
-    /// Sets the variables that its ranks need.
-    pub fn set(&self, command: &mut Command) {
-        command.env("DUEL_MPI", &self.plain.library).env("OMP_NUM_THREADS", "1");
-    }
-}
-
-impl Start for Torchrun {
-    fn name(&self) -> String {
-        "torchrun".to_string()
-    }
-
-    fn command(&self, world: usize) -> Command {
-        let mut command = clean(&self.program);
-        self.set(&mut command);
-        command.args(["--no-python", "--nproc-per-node", &world.to_string()]);
-        let port = (self.plain.port - 1).to_string();
-        command.args(["--master-addr", "127.0.0.1", "--master-port", &port]);
-        command
-    }
-}
-
-/// `srun` of a Slurm that answers.
-pub struct Srun {
-    /// What `--mpi` says: who serves MPI's questions.
-    mpi: &'static str,
-    library: PathBuf,
-}
-
-impl Srun {
-    pub fn new(mpi: &'static str) -> Option<Self> {
-        let mut asked = Command::new("timeout");
-        asked.args(["20", "srun", "-n", "1", "true"]);
-        let answers = asked.stdin(Stdio::null()).output();
-        let why = match &answers {
-            Ok(output) if output.status.success() => {
-                return Some(Self { mpi, library: Mpirun::mpich()?.library });
-            }
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_string(),
-            Err(why) => why.to_string(),
-        };
-        left_out("srun", &format!("it does not run a program: {why}"));
-        None
-    }
-}
-
-impl Start for Srun {
-    fn name(&self) -> String {
-        format!("srun --mpi={}", self.mpi)
-    }
-
-    fn command(&self, world: usize) -> Command {
-        let mut command = clean("srun");
-        command.env("DUEL_MPI", &self.library);
-        let mpi = format!("--mpi={}", self.mpi);
-        command.args(["--quiet", "--overcommit", "--kill-on-bad-exit=1", &mpi]);
-        command.args(["-n", &world.to_string()]);
-        command
     }
 }

@@ -26,7 +26,7 @@ const OWNERS: [(&str, &str); 5] = [
 ];
 
 /// Files that may hold `unsafe`, and why they must.
-const UNSAFE: [(&str, &str); 12] = [
+const UNSAFE: [(&str, &str); 13] = [
     ("crates/collective/src/", "calls of MPI, and memory that ranks hand over"),
     ("crates/collective/examples/", "memory that is handed over, to time it"),
     ("crates/collective/tests/", "memory that is handed over"),
@@ -39,6 +39,7 @@ const UNSAFE: [(&str, &str); 12] = [
     ("crates/cpu/src/arms.rs", "operands that may lie where the result does"),
     ("crates/cuda/src/", "calls of the driver and of NCCL"),
     ("crates/data/src/", "memory maps, and libwebp"),
+    ("crates/runner/src/scaling/", "an engine that hands on what another is handed"),
 ];
 
 /// Lines that a file may have.
@@ -216,7 +217,7 @@ fn nothing_is_left_open() {
         if path.ends_with("tidiness.rs") {
             continue;
         }
-        for word in ["todo!(", "unimplemented!(", "TODO", "FIXME", "XXX", "#[ignore]"] {
+        for word in ["todo!(", "unimplemented!(", "TODO", "FIXME", "XXX", "#[ignore"] {
             assert!(!text.contains(word), "{path}: {word}");
         }
     }
