@@ -184,9 +184,18 @@ fn misuse_is_refused() {
     assert_eq!(short, DeviceError::Misuse("x has 8 bytes, not 4".to_string()));
 }
 
-/// What is planned is what the driver gives away, to the byte and a page of its own.
+/// What is planned is what the driver gives away, to the byte and a page of its own. In a process of its own,
+/// since other tests take memory at the same time.
 #[test]
 fn memory_is_what_was_planned() {
+    const ALONE: &str = "DUEL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().expect("it runs"));
+        alone.args(["--exact", "replay::memory_is_what_was_planned"]).env(ALONE, "1");
+        let output = alone.output().expect("it starts again");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
     for precision in BOTH {
         let Some(mut device) = device(precision, true) else { return };
         let (_, recorded) = recorded();

@@ -3,7 +3,7 @@
 use crate::narrow::narrow;
 use crate::plan::Plan;
 use crate::tape::root;
-use crate::{Fusion, Home, Kind, Node, Options, Program, Shape, T, Tape, Tensor, fuse};
+use crate::{Fusion, Home, Kind, Node, Op, Options, Program, Shape, T, Tape, Tensor, fuse};
 use std::collections::HashMap;
 
 /// A tape after fusion, with a place in memory for every tensor. What every executor starts from.
@@ -47,6 +47,7 @@ impl Tape {
                 }
                 fuse::sums_of_maps(&tensors, &mut nodes);
             }
+            begin_early(&tensors, &mut nodes);
             if options.narrow {
                 narrow(&mut tensors, &nodes);
             }
@@ -135,6 +136,31 @@ impl T {
     pub fn index(self) -> usize {
         self.0 as usize
     }
+}
+
+/// Puts each sum over ranks right behind the last node that it needs: what stands behind it hides it.
+fn begin_early(tensors: &[Tensor], nodes: &mut [Node]) {
+    for at in 0..nodes.len() {
+        if !matches!(nodes[at].op, Op::AllReduce { .. }) {
+            continue;
+        }
+        let (from, to) = (nodes[at].ins[0], nodes[at].outs[0]);
+        let needed = |node: &Node| {
+            let meets = |&t: &T| overlap(tensors, t, to);
+            node.outs.iter().any(|&t| overlap(tensors, t, from) || meets(&t))
+                || node.ins.iter().any(meets)
+        };
+        let place = nodes[..at].iter().rposition(needed).map_or(at, |last| last + 1);
+        nodes[place..=at].rotate_right(1);
+    }
+}
+
+/// Whether two tensors share memory.
+fn overlap(tensors: &[Tensor], a: T, b: T) -> bool {
+    let [(root_a, from_a), (root_b, from_b)] = [a, b].map(|t| root(tensors, t));
+    let [to_a, to_b] =
+        [(a, from_a), (b, from_b)].map(|(t, from)| from + tensors[t.index()].shape.len());
+    root_a == root_b && from_a < to_b && from_b < to_a
 }
 
 /// Removes nodes whose results nobody reads.

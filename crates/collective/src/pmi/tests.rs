@@ -1,3 +1,5 @@
+//! The protocol against a client that speaks it, and as MPICH speaks it.
+
 use super::relay::line;
 use super::server::{Server, WELCOME};
 use super::*;

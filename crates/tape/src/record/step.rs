@@ -75,7 +75,15 @@ impl Tape {
         }
         let op = Op::Map { expr: Expr::identity(), access: vec![Access::Full] };
         let copy = self.push(op, &[g], self.shape(g));
-        self.inner.borrow_mut().tensors[copy.0 as usize].home = home;
+        let mut inner = self.inner.borrow_mut();
+        inner.tensors[copy.0 as usize].home = home;
+        // Right behind what it copies, so that its bucket does not wait for the end of the backward pass.
+        let current = inner.current.expect("inside a program");
+        let nodes = &mut inner.programs[current].nodes;
+        if let Some(maker) = nodes.iter().rposition(|node| node.outs.contains(&g)) {
+            let node = nodes.pop().expect("it was pushed");
+            nodes.insert(maker + 1, node);
+        }
         copy
     }
 
@@ -91,7 +99,7 @@ impl Tape {
         let mut cuts = vec![0];
         for bucket in 1..=BUCKETS {
             let goal = whole * bucket / BUCKETS;
-            let cut = ends.iter().copied().find(|&end| end >= goal).unwrap_or(whole);
+            let cut = ends.iter().copied().min_by_key(|end| end.abs_diff(goal)).unwrap_or(whole);
             if cut > cuts[cuts.len() - 1] {
                 cuts.push(cut);
             }
