@@ -9,10 +9,12 @@ VENV     ?= target/peer
 READERS  ?= target/readers
 MPI      ?= target/mpi
 DUEL     := target/release/duel
+# Config b of the bench.
+SCALING  := $(DUEL) scaling experiments/dcgan_fashion.yaml --set schedule=shared_fakes --steps 20
 # Each run's machine.json says from which commit the binary was built; empty outside a checkout.
 export DUEL_COMMIT := $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude "*" 2>/dev/null))
 
-.PHONY: help experiment runs devices doctor schema test test-hosts kernels kernels-check bench bench-import gpu-bundle gpu-check check clean build
+.PHONY: help experiment runs devices doctor schema test test-hosts kernels kernels-check bench scaling bench-import gpu-bundle gpu-check check clean build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +68,16 @@ kernels-check: ## whether kernels/ptx is what the sources give, for each GPU gen
 bench: build ## steps against PyTorch's, layer by layer, in one run; writes target/bench.json
 	@bash tests/peer/setup.sh $(VENV) || echo "no PyTorch to compare with: the bench runs alone" >&2
 	cargo bench --locked --package tests --bench step -- --peer $(VENV) $(ARGS)
+
+scaling: build ## steps over ranks: threads, MPI, and as root a link of 1 Gbit/s; a model of up to 1024 GPUs
+	@bash tests/mpi/setup.sh $(MPI)
+	$(SCALING) $(ARGS)
+	$(MPI)/mpich/bin/mpiexec -n 2 $(SCALING) --threads 1 --out target/scaling-mpi.png $(ARGS)
+	@if [ "$$(id -u)" = 0 ]; then \
+	  bash tests/scaling/shaped.sh $(MPI)/mpich 1gbit $(SCALING) --threads 1 --out target/scaling-1gbit.png $(ARGS); \
+	else echo "a link of 1 Gbit/s needs root: left out" >&2; fi
+	$(DUEL) scaling experiments/dcgan_lsun.yaml --set model.dcgan.width=64 --set model.dcgan.kernel=4 --set model.dcgan.noise=normal \
+	  --set schedule=shared_fakes --ranks 1 --steps 3 --step-ms 2.236 --out target/scaling-gpus.png $(ARGS)
 
 bench-import: build ## pictures per second against Pillow, in one run; keeps its pictures in target/import
 	@bash tests/readers/setup.sh $(READERS)

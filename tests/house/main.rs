@@ -40,6 +40,8 @@ mod readers;
 mod report;
 /// A run that stopped and went on is the run that did not stop.
 mod resume;
+/// More and more ranks, and what is said of them.
+mod scaling;
 /// When the players move.
 mod schedules;
 /// Whole steps: slopes of the losses, and what is not computed.

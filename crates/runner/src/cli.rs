@@ -2,6 +2,7 @@
 
 use crate::command::{self, Ended};
 use crate::ranks::Leave;
+use crate::scaling::Link;
 use crate::signals::Signals;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -69,6 +70,9 @@ enum Command {
     /// Time the steps of an experiment on noise: by operation, by layer, against what this machine
     /// can do; prints the tables and the file of the roofline picture
     Profile(Profile),
+    /// Run the steps of an experiment on noise with one rank, two, four: how speed grows, what of the sums
+    /// is hidden, and what a model says of other links; prints the tables and the file of the picture
+    Scaling(Scaling),
     /// List the runs below a folder: state, progress, last figures
     Runs(Runs),
     /// List the GPUs that are here, and whether they can be used
@@ -157,6 +161,38 @@ pub(crate) struct Profile {
     /// Write the tables here as rows of JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Scaling {
+    #[command(flatten)]
+    pub experiment: Experiment,
+    /// Numbers of ranks, as threads. Default: 1,2,4, or those that a launcher has started
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub ranks: Vec<u16>,
+    /// Iterations that are timed; medians are told
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub steps: u64,
+    /// Predict for this link instead of those of clusters; may be repeated
+    #[arg(long = "link", value_name = "US,GB/S")]
+    pub links: Vec<Link>,
+    /// Predict for ranks on which a step of the whole batch takes so many milliseconds
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    pub step_ms: Option<f64>,
+    /// Print the tables as Markdown
+    #[arg(long)]
+    pub markdown: bool,
+    /// Where the picture goes. Default: runs/<experiment>/scaling.png
+    #[arg(long, value_name = "PNG")]
+    pub out: Option<PathBuf>,
+    /// Write the tables here as rows of JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0);
+    number.ok_or_else(|| "expected milliseconds, such as 2.236".to_string())
 }
 
 #[derive(Args)]
@@ -345,6 +381,7 @@ pub fn duel<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -
         Command::Report { folders } => command::report::run(&globals, &folders),
         Command::Show { experiment } => command::show::run(&globals, &experiment),
         Command::Profile(profile) => command::profile::run(&globals, &profile),
+        Command::Scaling(scaling) => command::scaling::run(&globals, &scaling),
         Command::Runs(runs) => command::runs::run(&runs),
         Command::Devices { json } => command::devices::run(json),
         Command::Doctor { ranks, json } => command::doctor::run(&globals, json, ranks.into()),

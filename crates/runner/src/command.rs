@@ -9,6 +9,7 @@ pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod runs;
 pub(crate) mod sample;
+pub(crate) mod scaling;
 pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod train;

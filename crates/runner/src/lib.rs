@@ -25,6 +25,7 @@ mod report;
 pub mod resolve;
 mod run_dir;
 mod runs;
+pub mod scaling;
 pub mod schema;
 mod session;
 mod signals;

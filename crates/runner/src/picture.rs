@@ -7,7 +7,7 @@ pub mod grid;
 pub mod roofline;
 
 pub(crate) mod axis;
-mod canvas;
+pub(crate) mod canvas;
 
 use crate::aside;
 use image::{ImageFormat, RgbImage};

@@ -14,6 +14,8 @@ use tape::Pass;
 
 pub use ceiling::ceiling;
 pub use measure::{Timed, Times, measure};
+pub(crate) use measure::{noise, refuse_faults};
+pub(crate) use print::lined;
 pub use summed::{Layer, Operation, Profile, Work};
 
 impl Profile {

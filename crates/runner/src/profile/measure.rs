@@ -82,7 +82,7 @@ pub fn measure(
 }
 
 /// A batch of the type that the experiment reads.
-fn noise(recorded: &Recorded) -> Vec<u8> {
+pub(crate) fn noise(recorded: &Recorded) -> Vec<u8> {
     let tensor = recorded.tape.tensor(recorded.real);
     let words = (0..).flat_map(|block| philox::block(0, STREAM, 0, 0, block));
     let words = words.take(tensor.shape.len());
@@ -92,7 +92,10 @@ fn noise(recorded: &Recorded) -> Vec<u8> {
     }
 }
 
-fn refuse_faults(recorded: &Recorded, device: &mut dyn Device) -> Result<(), DeviceError> {
+pub(crate) fn refuse_faults(
+    recorded: &Recorded,
+    device: &mut dyn Device,
+) -> Result<(), DeviceError> {
     let mut flag = vec![0; device.real_bytes()];
     device.read(recorded.tape.fault(), &mut flag)?;
     if flag.iter().any(|&byte| byte != 0) {

@@ -127,7 +127,7 @@ impl Profile {
 }
 
 /// A table whose first columns are words and whose others are numbers.
-fn lined<const N: usize>(
+pub(crate) fn lined<const N: usize>(
     head: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
     words: usize,
