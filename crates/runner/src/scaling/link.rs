@@ -19,9 +19,9 @@ pub struct Link {
 
 /// Links of clusters.
 ///
-/// Latencies of GPUs are those by which NCCL chooses its algorithms (`src/graph/tuning.cc` of NCCL 2.19: protocol
-/// LL on a tree, 6.8 µs for each call, then 0.6 µs a hop over NVLink and 5 µs over a network). Bandwidths are line
-/// rates, one direction:
+/// Latencies of GPUs are those by which NCCL chooses its algorithms (its `src/graph/tuning.cc`: protocol LL on a tree,
+/// 6.8 µs for each call, then 0.6 µs a hop over NVLink and 5 µs over a network). Bandwidths are line rates, one
+/// direction:
 ///
 /// - 1 Gbit/s Ethernet: 1500 bytes of a frame's 1538 carry 1448 of a TCP stream, which leaves 0.118 GB/s; some
 ///   30 µs from process to process.
