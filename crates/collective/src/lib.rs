@@ -22,5 +22,5 @@ pub use group::{Group, Member};
 pub use installed::installed_mpi;
 pub use launch::{Launch, LaunchError, Launcher};
 pub use local::ranks as local_ranks;
-pub use lost::{Kind, Lost};
+pub use lost::{Kind, LOST_STATUS, Lost};
 pub use watchdog::{Watchdog, Watched};

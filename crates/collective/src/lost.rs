@@ -1,5 +1,8 @@
 //! Why ranks cannot go on together.
 
+/// Exit status of a process that ends since it has lost another rank.
+pub const LOST_STATUS: u8 = 76;
+
 /// A rank that cannot go on since another one does not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -3,13 +3,11 @@
 //! A rank that waits for others does so inside a library, and libraries do not come back when a peer is
 //! gone: then only the end of the process helps. Those who wait with a deadline of their own come first.
 
-use crate::{Lost, Member, Place};
+use crate::{LOST_STATUS, Lost, Member, Place};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The status of a process that ends since a peer is lost.
-pub(crate) const STATUS: i32 = 76;
 /// What whoever waits gets beyond the deadline, to come to an end by itself.
 const BEYOND: Duration = Duration::from_secs(3);
 /// What it gets once it is known that a peer is lost.
@@ -146,7 +144,7 @@ impl Shared {
         let others = if others.is_empty() { others } else { format!(". Of all ranks: {others}") };
         format!(
             "{why}{others}. The library that it waits in does not return, so this process ends now, with \
-             status {STATUS}"
+             status {LOST_STATUS}"
         )
     }
 }
@@ -160,7 +158,7 @@ fn end(last_words: fn(&str), text: String) -> ! {
     if speaker.is_ok() {
         let _ = heard.recv_timeout(WORDS);
     }
-    signal_hook::low_level::exit(STATUS)
+    signal_hook::low_level::exit(LOST_STATUS.into())
 }
 
 /// A time that was waited, for people.

@@ -10,8 +10,8 @@ use crate::kernels::matmul::matmul_work;
 use crate::kernels::parallel::Scratch;
 use crate::kernels::{batch_norm, reduce};
 use crate::memory::{Memory, View, disjoint};
-use crate::sums::{self, Sum, Sums};
-use collective::Engine;
+use crate::sums::{self, Sums};
+use collective::{Engine, Place};
 use rayon::ThreadPool;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,8 +45,8 @@ pub(crate) struct Step {
     pub stale: Vec<usize>,
     /// First and last extent of the first result.
     pub extents: [usize; 2],
-    /// Set where it adds up over ranks.
-    pub sum: Option<Sum>,
+    /// Where it stands, if it adds up over ranks.
+    pub sum: Option<Arc<Place>>,
     /// Steps of the program whose sums must have ended before it is run.
     awaits: Vec<usize>,
 }
@@ -142,7 +142,7 @@ impl<R: Math> Device for Cpu<R> {
         for program in &compiled.programs {
             let mut steps = Vec::with_capacity(program.nodes.len());
             for node in program.nodes.iter().filter(|n| !n.op.is_view()) {
-                let sum = Sum::of(&compiled, program, node);
+                let sum = sums::place(&compiled, program, node);
                 steps.push(Step { sum, ..Step::new(&compiled, node, &shelf)? });
             }
             for (step, awaits) in sums::awaited(&steps).into_iter().enumerate() {

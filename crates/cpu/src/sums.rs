@@ -6,23 +6,16 @@ use crate::kernels::real::Real;
 use crate::memory::Memory;
 use collective::{Engine, Lost, Numbers, Place, Ticket};
 use std::sync::Arc;
-use tape::{Compiled, DeviceError, Listing, Op};
+use tape::{Compiled, DeviceError, Listing, Node, Op};
 
 /// Why there is no sum.
 const NO_ENGINE: &str = "programs of more than one rank were loaded without an engine that adds up";
 
-/// One sum of a program: where it stands in it, and for people.
-pub(crate) struct Sum {
-    place: Arc<Place>,
-}
-
-impl Sum {
-    /// Of a node, if it adds up over more than one rank.
-    pub fn of(compiled: &Compiled, program: &Listing, node: &tape::Node) -> Option<Self> {
-        let Op::AllReduce { world: 2.. } = node.op else { return None };
-        let operation = format!("{} recorded at {}", compiled.print_operation(node), node.at);
-        Some(Self { place: Arc::new(Place { program: program.name.clone(), operation }) })
-    }
+/// Where a node stands, for people, if it adds up over more than one rank.
+pub(crate) fn place(compiled: &Compiled, program: &Listing, node: &Node) -> Option<Arc<Place>> {
+    let Op::AllReduce { world: 2.. } = node.op else { return None };
+    let operation = format!("{} recorded at {}", compiled.print_operation(node), node.at);
+    Some(Arc::new(Place { program: program.name.clone(), operation }))
 }
 
 /// For each step the sums, by the numbers of their steps, that must have ended before it is run: those whose
@@ -45,7 +38,6 @@ pub(crate) fn awaited(steps: &[Step]) -> Vec<Vec<usize>> {
 }
 
 /// What adds up, and the sums that were begun.
-#[derive(Default)]
 pub(crate) struct Sums {
     engine: Option<Box<dyn Engine>>,
     open: Vec<(usize, Ticket)>,
@@ -68,7 +60,7 @@ impl Sums {
         step: &Step,
         memory: &mut Memory<R>,
     ) -> Result<(), DeviceError> {
-        let Some(sum) = &step.sum else { return Ok(()) };
+        let Some(place) = &step.sum else { return Ok(()) };
         let engine = self.engine.as_mut().ok_or(DeviceError::Misuse(NO_ENGINE.to_string()))?;
         let view = step.outs[0];
         let start = memory.pointer(view);
@@ -79,7 +71,7 @@ impl Sums {
         // SAFETY: `awaited` lists this sum for the first step that touches the memory, and `finish` comes
         // before that is run; memory is allocated once, and is never freed while a sum is open: see
         // `Cpu::lose`.
-        let ticket = unsafe { engine.begin(numbers, &sum.place) }.map_err(lost)?;
+        let ticket = unsafe { engine.begin(numbers, place) }.map_err(lost)?;
         self.open.push((at, ticket));
         Ok(())
     }
@@ -95,7 +87,7 @@ impl Sums {
     /// Waits for the sums that were begun by these steps.
     pub fn finish(&mut self, of: &[usize]) -> Result<(), DeviceError> {
         for sum in of {
-            // A sum of one rank alone is not open.
+            // A run that checks has waited for it already.
             let Some(at) = self.open.iter().position(|(at, _)| at == sum) else { continue };
             let (_, ticket) = self.open.remove(at);
             self.engine.as_mut().expect("it began").finish(ticket).map_err(lost)?;

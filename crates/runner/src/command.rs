@@ -4,6 +4,7 @@ pub(crate) mod ablate;
 pub(crate) mod data;
 pub(crate) mod devices;
 pub(crate) mod doctor;
+mod figures;
 pub(crate) mod profile;
 pub(crate) mod report;
 pub(crate) mod resume;

@@ -1,12 +1,10 @@
 //! A deadline for calls that cannot be given up.
 
 use super::error::MpiError;
+use crate::LOST_STATUS;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// What a process ends with that has lost another rank.
-const LOST: i32 = 76;
 
 /// As long as it is there, the process has so much time.
 pub(super) struct Watch {
@@ -22,7 +20,7 @@ impl Watch {
             if ended.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout) {
                 last_words(&words);
                 // MPI's own handlers would wait for the rank that does not come.
-                signal_hook::low_level::exit(LOST);
+                signal_hook::low_level::exit(LOST_STATUS.into());
             }
         };
         let started = thread::Builder::new().name("mpi-watch".to_string()).spawn(watch);

@@ -1,34 +1,23 @@
 //! `duel profile`: where the time of an iteration goes.
 
+use super::figures::Places;
 use super::{Ended, Failure, print};
-use crate::aside::Aside;
 use crate::bar::Bar;
 use crate::cli::{Globals, Profile as Asked};
 use crate::layers;
-use crate::picture::png;
 use crate::profile::{Profile, ceiling, measure};
 use crate::session::{Need, Session};
 use crate::target::Purpose;
 use cpu::Speed;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 
 pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
     let file = &asked.experiment.file;
-    let out = asked.out.clone().unwrap_or_else(|| beside_runs(file));
-    if out.extension().is_none_or(|e| e != "png") {
-        return Err(format!("--out {}: expected a name that ends in .png", out.display()).into());
-    }
-    if asked.json.as_ref() == Some(&out) {
-        return Err(format!("--json {}: the picture goes there (`--out`)", out.display()).into());
-    }
+    let places = Places::of(file, "roofline.png", asked.out.as_deref(), asked.json.as_deref())?;
     let layered = layers::load(file, &asked.experiment.sets)?;
     let session = Session::open(&layered, globals, Need::Extents, Purpose::Begin)?;
     let recorded = session.record();
     session.check_memory(&session.compile(&recorded))?;
-    // What cannot be written is told before anything is measured.
-    let mut picture = Aside::create(&out)?;
-    let json = asked.json.as_deref().map(Aside::create).transpose()?;
+    let figures = places.create()?;
 
     let (spec, target, options) = (&session.spec, &session.target, session.target.options());
     let before = best(&session, globals)?;
@@ -45,14 +34,7 @@ pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
     print(&profile);
     let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy();
     let title = format!("{name}: {}", target.told(globals));
-    picture.write_all(&png(&profile.picture(&title)?)?)?;
-    picture.commit()?;
-    if let Some(mut json) = json {
-        let rows = serde_json::to_string_pretty(&profile.rows())?;
-        writeln!(json, "{rows}")?;
-        json.commit()?;
-    }
-    print(out.display());
+    figures.keep(&profile.picture(&title)?, &profile.rows())?;
     Ok(Ended::Done)
 }
 
@@ -64,10 +46,4 @@ fn best(session: &Session, globals: &Globals) -> Result<Speed, Failure> {
     }
     let options = target.options();
     session.on_device(|device| Ok(ceiling(device, &options)?))
-}
-
-/// `runs/<experiment>/roofline.png`
-fn beside_runs(file: &Path) -> PathBuf {
-    let name = file.file_stem().unwrap_or(file.as_os_str());
-    Path::new("runs").join(name).join("roofline.png")
 }

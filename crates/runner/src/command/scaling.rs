@@ -1,15 +1,12 @@
 //! `duel scaling`: how an experiment's speed grows with the number of ranks.
 
+use super::figures::Places;
 use super::{Ended, Failure, print};
-use crate::aside::Aside;
 use crate::cli::{Globals, Scaling as Asked};
-use crate::picture::png;
 use crate::ranks::{self, Rank};
 use crate::scaling::{Alone, Grows, Measured, Runs, Scaling, Together, links};
 use crate::session::{self, refuse};
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use train::{DeviceName, Peers};
 
@@ -18,13 +15,7 @@ const RANKS: [usize; 3] = [1, 2, 4];
 
 pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
     let file = &asked.experiment.file;
-    let out = asked.out.clone().unwrap_or_else(|| beside_runs(file));
-    if out.extension().is_none_or(|e| e != "png") {
-        return Err(format!("--out {}: expected a name that ends in .png", out.display()).into());
-    }
-    if asked.json.as_ref() == Some(&out) {
-        return Err(format!("--json {}: the picture goes there (`--out`)", out.display()).into());
-    }
+    let places = Places::of(file, "scaling.png", asked.out.as_deref(), asked.json.as_deref())?;
     if let Some(device @ DeviceName::Cuda(_)) = globals.device {
         let error = format!("--device {device}: what is timed is sums between cores; leave it out");
         return Err(error.into());
@@ -39,9 +30,8 @@ pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
     }
     let sets = &asked.experiment.sets;
     let runs = Runs { globals, file, sets, steps: asked.steps, batch: spec.batch };
-    // What cannot be written is told before anything is measured.
-    let mut files = match launch.rank {
-        0 => Some((Aside::create(&out)?, asked.json.as_deref().map(Aside::create).transpose()?)),
+    let figures = match launch.rank {
+        0 => Some(places.create()?),
         _ => None,
     };
 
@@ -80,19 +70,10 @@ pub(crate) fn run(globals: &Globals, asked: &Asked) -> Result<Ended, Failure> {
         keep(whole(asked, &runs, one, &alone, all)?);
     }
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let (Some(scaling), Some((mut picture, json))) = (found, files.take()) else {
-        return Ok(Ended::Done);
-    };
+    let (Some(scaling), Some(figures)) = (found, figures) else { return Ok(Ended::Done) };
     print(scaling.print(asked.markdown));
     let name = file.file_stem().unwrap_or(file.as_os_str()).to_string_lossy();
-    picture.write_all(&png(&scaling.picture(&format!("{name}: efficiency over ranks"))?)?)?;
-    picture.commit()?;
-    if let Some(mut json) = json {
-        let rows = serde_json::to_string_pretty(&scaling.rows())?;
-        writeln!(json, "{rows}")?;
-        json.commit()?;
-    }
-    print(out.display());
+    figures.keep(&scaling.picture(&format!("{name}: efficiency over ranks"))?, &scaling.rows())?;
     Ok(Ended::Done)
 }
 
@@ -190,10 +171,4 @@ fn on_cores(globals: &Globals) -> Globals {
         log: globals.log.clone(),
         leash: globals.leash,
     }
-}
-
-/// `runs/<experiment>/scaling.png`
-fn beside_runs(file: &Path) -> PathBuf {
-    let name = file.file_stem().unwrap_or(file.as_os_str());
-    Path::new("runs").join(name).join("scaling.png")
 }

@@ -2,15 +2,13 @@
 
 use super::Rank;
 use crate::command::Failure;
-use collective::{Kind, Lost};
+use collective::{Kind, LOST_STATUS, Lost};
 use std::fmt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tape::DeviceError;
 use train::TrainError;
 
-/// Exit status of a rank that has lost another one.
-const LOST: u8 = 76;
 /// How long a rank waits for the group to tell who is lost, when an engine has noticed it first.
 const NEWS: Duration = Duration::from_secs(2);
 
@@ -44,7 +42,7 @@ impl Leave {
         let me = rank.me();
         match group.check() {
             Err(Lost { kind: Kind::Peer, message }) => {
-                Self { code: LOST, message: Some(format!("{me}: {message}")) }
+                Self { code: LOST_STATUS, message: Some(format!("{me}: {message}")) }
             }
             // Whoever failed says so itself; the first says it once more, since people look there.
             Err(Lost { kind: Kind::Failed, message }) => {
@@ -54,7 +52,9 @@ impl Leave {
                 Self { code: 1, message: Some(format!("{me}: {message}")) }
             }
             // The others find it out as this one did, or when it has gone.
-            Ok(()) if engine_lost => Self { code: LOST, message: Some(format!("{me}: {error}")) },
+            Ok(()) if engine_lost => {
+                Self { code: LOST_STATUS, message: Some(format!("{me}: {error}")) }
+            }
             Ok(()) => {
                 let common =
                     error.downcast_ref::<TrainError>().is_some_and(TrainError::is_of_all_ranks);
