@@ -5,7 +5,7 @@
 //! an error that hosts cannot be made.
 
 use crate::job::{Ended, Job, signal};
-use crate::losses::{Loss, endless, goes_on};
+use crate::losses::{Loss, endless, ends_in_time, goes_on};
 use crate::network::Network;
 use crate::room::{Fault, Room};
 use crate::start::{Mpirun, Plain};
@@ -100,14 +100,8 @@ fn by_hand(fall: Fall) {
     room.wait_for_checkpoints(&mut job, "run", 1);
     let fault = Fault::now(format!("3 hosts by hand, {}", fall.name()));
     let pid = fall.strike(&network, &job);
-    if matches!(fall, Fall::Rank(_, Loss::Stopped)) {
-        job.until("the others' end", |job| job.ranks().len() == 1);
-        signal("KILL", &[pid]);
-    }
-    let ended = job.end_in_time();
-    let took = fault.ended(&ended);
-    assert!(took < DEADLINE + BEYOND + SLACK, "{took:?}");
-    job.nothing_is_left();
+    let stopped = matches!(fall, Fall::Rank(_, Loss::Stopped)).then_some(pid);
+    let ended = ends_in_time(&mut job, &fault, stopped);
     let lost = fall.rank();
     for (rank, Ended { code, err, .. }) in ended.iter().enumerate() {
         match fall {

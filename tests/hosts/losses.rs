@@ -71,6 +71,20 @@ pub fn goes_on(room: &Room, run: &str, sets: &str) {
     room.same(run, &whole);
 }
 
+/// All ranks end in time after a fault, and leave nothing; who is `stopped` cannot end by itself.
+pub fn ends_in_time(job: &mut Job, fault: &Fault, stopped: Option<u32>) -> Vec<Ended> {
+    if let Some(pid) = stopped {
+        // Whoever started it would have to see to that.
+        job.until("the others' end", |job| job.ranks().len() == 1);
+        signal("KILL", &[pid]);
+    }
+    let ended = job.end_in_time();
+    let took = fault.ended(&ended);
+    assert!(took < DEADLINE + BEYOND + SLACK, "{took:?}");
+    job.nothing_is_left();
+    ended
+}
+
 /// Three ranks by hand, of which one is lost: each tells of it.
 fn is_noticed_by_hand(loss: Loss, lost: usize) {
     let Some(plain) = Plain::new() else { return };
@@ -93,15 +107,8 @@ fn is_noticed_by_hand(loss: Loss, lost: usize) {
     let fault = Fault::now(format!("rank {lost} of 3 by hand: {}", loss.name()));
     let pid = job.rank(lost);
     loss.strike(pid);
-    if loss == Loss::Stopped {
-        // It cannot end; whoever started it would have to see to that.
-        job.until("the others' end", |job| job.ranks().len() == 1);
-        signal("KILL", &[pid]);
-    }
-    let ended = job.end_in_time();
-    let took = fault.ended(&ended);
-    assert!(took < DEADLINE + BEYOND + SLACK, "{took:?}");
-    job.nothing_is_left();
+    let stopped = (loss == Loss::Stopped).then_some(pid);
+    let ended = ends_in_time(&mut job, &fault, stopped);
     for (rank, Ended { code, err, .. }) in ended.iter().enumerate() {
         if rank == lost {
             assert_eq!(*code, if loss == Loss::Left { 0 } else { 137 });
